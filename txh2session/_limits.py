@@ -1,0 +1,52 @@
+"""
+Budgets: pure arithmetic on what a peer has used, told the time by its caller.
+
+A token bucket was chosen over a window count because it needs two numbers whatever the rate, and because a burst that
+follows a quiet spell (a page load, a cancelled batch) is honest traffic.
+"""
+
+from __future__ import annotations
+
+from txh2session.settings import Rate
+
+
+class TokenBucket:
+    """
+    A budget that starts full and refills at a steady rate.
+    """
+
+    __slots__ = ("_burst", "_ceiling", "_perSecond", "_since", "_tokens", "spent")
+
+    def __init__(self, rate: Rate, now: float, ceiling: float | None = None) -> None:
+        """
+        @param ceiling: how far C{earn} may raise the budget; the burst if not given.
+        """
+        self._burst = float(rate.burst)
+        self._ceiling = self._burst if ceiling is None else ceiling
+        self._perSecond = rate.perSecond
+        self._tokens = self._burst
+        self._since = now
+        self.spent = 0
+
+    def spend(self, now: float, amount: int = 1) -> bool:
+        """
+        Take tokens out.
+
+        @param now: the time in seconds, of any clock that does not go back; one that does is taken as standing still.
+
+        @return: whether there were enough.
+        """
+        self.spent += amount
+        left = self._tokens - amount
+        if left < 0:
+            elapsed = max(0.0, now - self._since)
+            self._since = now
+            left = min(self._burst, self._tokens + elapsed * self._perSecond) - amount
+        self._tokens = left
+        return left >= 0
+
+    def earn(self, amount: float) -> None:
+        """
+        Put tokens back for something that entitles the peer to more; never above the ceiling.
+        """
+        self._tokens = min(self._ceiling, self._tokens + amount)
