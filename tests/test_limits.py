@@ -69,3 +69,75 @@ class TokenBucketTests(SynchronousTestCase):
             if bucket.spend(now, amount):
                 granted += amount
             self.assertLessEqual(granted, 10 + 3 * now + 1e-6)
+
+
+class CeilingTests(SynchronousTestCase):
+    """
+    L{TokenBucket} with a ceiling above its burst.
+    """
+
+    def test_earnedAboveTheBurst(self) -> None:
+        """
+        What is earned is kept up to the ceiling.
+        """
+        bucket = TokenBucket(Rate(2, 0), 0.0, ceiling=5)
+        bucket.earn(100)
+        self.assertEqual([bucket.spend(0.0) for _ in range(6)], [True] * 5 + [False])
+
+    def test_timeFillsTheBurstOnly(self) -> None:
+        """
+        Time refills up to the burst, not to the ceiling.
+        """
+        bucket = TokenBucket(Rate(2, 1), 0.0, ceiling=5)
+        self.assertTrue(bucket.spend(0.0, 2))
+        self.assertFalse(bucket.spend(100.0, 3))
+
+    def test_refillKeepsWhatWasEarned(self) -> None:
+        """
+        A look at the clock takes nothing away of what was earned above the burst.
+        """
+        bucket = TokenBucket(Rate(2, 1), 0.0, ceiling=10)
+        bucket.earn(6)
+        self.assertFalse(bucket.spend(0.0, 9))
+        bucket.earn(2)
+        self.assertTrue(bucket.spend(0.0, 1))
+
+    def test_ceilingBelowTheBurst(self) -> None:
+        """
+        A ceiling below the burst is the burst: earning never takes away.
+        """
+        bucket = TokenBucket(Rate(10, 0), 0.0, ceiling=2)
+        bucket.earn(1)
+        self.assertTrue(bucket.spend(0.0, 10))
+        bucket.earn(20)
+        self.assertTrue(bucket.spend(0.0, 10))
+
+    def test_tooMuchIsOwed(self) -> None:
+        """
+        What was refused is owed and has to be refilled first.
+        """
+        bucket = TokenBucket(Rate(2, 1), 0.0)
+        self.assertFalse(bucket.spend(0.0, 5))
+        self.assertFalse(bucket.spend(3.0))
+        self.assertTrue(bucket.spend(5.0))
+
+    @given(
+        st.integers(1, 10),
+        st.integers(0, 20),
+        st.lists(st.tuples(st.floats(0, 2), st.integers(0, 3), st.integers(1, 3)), max_size=60),
+    )
+    def test_bounded(self, burst: int, ceiling: int, steps: list[tuple[float, int, int]]) -> None:
+        """
+        However it is used, what is granted stays within burst, time and earnings.
+        """
+        bucket = TokenBucket(Rate(burst, 3), 0.0, ceiling)
+        now = 0.0
+        granted = earned = 0
+        for wait, gain, amount in steps:
+            now += wait
+            bucket.earn(gain)
+            earned += gain
+            if bucket.spend(now, amount):
+                granted += amount
+            self.assertLessEqual(granted, burst + 3 * now + earned + 1e-6)
+        self.assertEqual(bucket.spent, sum(amount for _, _, amount in steps))

@@ -19,10 +19,10 @@ class TokenBucket:
 
     def __init__(self, rate: Rate, now: float, ceiling: float | None = None) -> None:
         """
-        @param ceiling: how far C{earn} may raise the budget; the burst if not given.
+        @param ceiling: how far C{earn} may raise the budget; the burst if not given or lower than it.
         """
         self._burst = float(rate.burst)
-        self._ceiling = self._burst if ceiling is None else ceiling
+        self._ceiling = max(self._burst, ceiling or 0.0)
         self._perSecond = rate.perSecond
         self._tokens = self._burst
         self._since = now
@@ -30,7 +30,7 @@ class TokenBucket:
 
     def spend(self, now: float, amount: int = 1) -> bool:
         """
-        Take tokens out.
+        Take tokens out.  Where there are too few they are owed: who asks too much does not get the next ones free.
 
         @param now: the time in seconds, of any clock that does not go back; one that does is taken as standing still.
 
@@ -41,7 +41,9 @@ class TokenBucket:
         if left < 0:
             elapsed = max(0.0, now - self._since)
             self._since = now
-            left = min(self._burst, self._tokens + elapsed * self._perSecond) - amount
+            # What was earned above the burst stays; time fills up to the burst only.
+            refilled = min(self._burst, self._tokens + elapsed * self._perSecond)
+            left = max(self._tokens, refilled) - amount
         self._tokens = left
         return left >= 0
 

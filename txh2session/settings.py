@@ -49,7 +49,7 @@ _WIRE: Final = (
     _Wire(0x9, "noRFC7540Priorities", 0, 1, boolean=True),
 )
 _BY_IDENTIFIER: Final = {wire.identifier: wire for wire in _WIRE}
-_BY_NAME: Final = {wire.name: wire for wire in _WIRE}
+_CONNECT_PROTOCOL: Final = _BY_IDENTIFIER[0x8]
 
 
 class SettingFault(Exception):
@@ -82,7 +82,7 @@ class Settings:
         what nghttp2 and twisted.web allow.
     @ivar enableConnectProtocol: whether extended CONNECT is understood (RFC 8441).
     @ivar noRFC7540Priorities: says that the old priority scheme is ignored (RFC 9218 section 2.1).
-    @ivar customSettings: settings this package does not know, by identifier.
+    @ivar customSettings: settings this package does not know, by identifier; at most 16 (Node 10).
     """
 
     headerTableSize: int = 4096
@@ -93,7 +93,7 @@ class Settings:
     maxHeaderListSize: int = 64 * 1024
     enableConnectProtocol: bool = False
     noRFC7540Priorities: bool = True
-    customSettings: Mapping[int, int] = field(default_factory=lambda: MappingProxyType({}))
+    customSettings: Mapping[int, int] = field(default_factory=lambda: MappingProxyType({}), hash=False)
 
     def __post_init__(self) -> None:
         """
@@ -108,6 +108,10 @@ class Settings:
                     raise InvalidSetting(f"{wire.name} is True or False, not {value!r}")
             else:
                 _checkInteger(wire.name, value, wire.low, wire.high)
+        if not isinstance(self.customSettings, Mapping):
+            raise InvalidSetting(f"customSettings is a mapping of identifiers to values, not {self.customSettings!r}")
+        if len(self.customSettings) > _CUSTOM_KEPT:
+            raise InvalidSetting(f"customSettings has at most {_CUSTOM_KEPT} entries, not {len(self.customSettings)}")
         for identifier, value in self.customSettings.items():
             _checkInteger("an identifier in customSettings", identifier, 1, 0xFFFF)
             if identifier in _BY_IDENTIFIER:
@@ -158,6 +162,10 @@ def _checkInteger(name: str, value: object, low: int, high: int) -> None:
         raise InvalidSetting(f"{name} is between {low} and {high}, not {value!r}")
 
 
+_CUSTOM_KEPT: Final = 16
+"""How many settings unknown to us a side may have: those of a peer are remembered, and a frame of ours must fit into the
+32 entries that others accept."""
+
 _INITIAL: Final = Settings(
     headerTableSize=4096,
     enablePush=True,
@@ -184,13 +192,6 @@ def unpackEntries(payload: bytes) -> Iterator[tuple[int, int]]:
     return struct.iter_unpack(">HL", payload)
 
 
-def identifierOf(name: str) -> int:
-    """
-    Find the identifier of a setting by its name here.
-    """
-    return _BY_NAME[name].identifier
-
-
 def applyReceived(current: Settings, entries: Iterable[tuple[int, int]]) -> Settings:
     """
     Apply a received SETTINGS frame to what the peer had before; a later value of the same setting wins.
@@ -203,20 +204,17 @@ def applyReceived(current: Settings, entries: Iterable[tuple[int, int]]) -> Sett
         wire = _BY_IDENTIFIER.get(identifier)
         if wire is None:
             # Unknown settings are ignored (RFC 9113 section 6.5.2); they are kept for whoever knows them, up to a bound.
-            if identifier in custom or len(custom) < _CUSTOM_KEPT:
+            # Identifier 0 is reserved.
+            if identifier in custom or (identifier and len(custom) < _CUSTOM_KEPT):
                 custom[identifier] = value
             continue
         if not wire.low <= value <= wire.high:
             raise SettingFault(wire.fault, f"{wire.name} is {value}")
+        if wire is _CONNECT_PROTOCOL and not value and changes.get(wire.name, current.enableConnectProtocol):
+            # RFC 8441 section 3; also within one frame, whose entries count in their order.
+            raise SettingFault(ErrorCode.PROTOCOL_ERROR, "enableConnectProtocol was taken back")
         changes[wire.name] = bool(value) if wire.boolean else value
-    if current.enableConnectProtocol and changes.get("enableConnectProtocol") is False:
-        raise SettingFault(ErrorCode.PROTOCOL_ERROR, "enableConnectProtocol was taken back")
-    custom.pop(0, None)
     return replace(current, **changes, customSettings=custom)  # type: ignore[arg-type]
-
-
-_CUSTOM_KEPT: Final = 16
-"""How many settings unknown to us are remembered a session; Node lets the user name ten."""
 
 
 class Rate(NamedTuple):
@@ -283,8 +281,10 @@ class Limits:
         for each in fields(self):
             value = getattr(self, each.name)
             if isinstance(each.default, Rate):
-                if not isinstance(value, Rate) or value.burst < 1 or value.perSecond < 0:
-                    raise InvalidSetting(f"{each.name} is a Rate of at least 1 and 0 a second, not {value!r}")
+                if not isinstance(value, Rate):
+                    raise InvalidSetting(f"{each.name} is a Rate, not {value!r}")
+                _checkInteger(f"{each.name}.burst", value.burst, 1, MAX_WINDOW)
+                _checkNumber(f"{each.name}.perSecond is a number", value.perSecond)
                 continue
             low = 0 if each.name in ("continuationFrames", "encoderTableSize", "sendLowWater") else 1
             _checkInteger(each.name, value, low, MAX_WINDOW)
@@ -339,8 +339,16 @@ def checkSeconds(name: str, value: object) -> float:
 
     @raise InvalidSetting: for a negative one, one that is not finite, or none at all.
     """
+    return _checkNumber(f"{name} is a number of seconds", value)
+
+
+def _checkNumber(what: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InvalidSetting(f"{name} is a number of seconds, not {value!r}")
-    if not 0 <= value < float("inf"):
-        raise InvalidSetting(f"{name} is a number of seconds from 0 up, not {value!r}")
+        raise InvalidSetting(f"{what}, not {value!r}")
+    if not 0 <= value <= _LONGEST:
+        raise InvalidSetting(f"{what} from 0 to {_LONGEST}, not {value!r}")
     return float(value)
+
+
+_LONGEST: Final = 2**31 - 1
+"""Seconds: 68 years.  What is longer, infinity included, no clock takes: never is spelled 0."""
