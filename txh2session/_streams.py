@@ -1,0 +1,149 @@
+"""
+The multiplexer's table of streams: which are open and how far, how many on each side, which ids are idle, and for a while
+which are over.
+
+It is the table that counts: h2 keeps one of its own, and the multiplexer sees to it that a stream is in both or in neither.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from txh2session._outbound import SendQueue
+from txh2session.headers import Headers
+
+_CLOSED_KEPT: Final = 2048
+"""How many streams that are over are remembered, to tell late frames from wrong ones."""
+
+
+class Record:
+    """
+    One open stream.
+
+    @ivar localOpen: whether we may still send on it.
+    @ivar remoteOpen: whether the peer may.
+    @ivar queue: our body that waits, L{None} until there is one.
+    @ivar trailers: what ends our body, if not END_STREAM on its last frame.
+    @ivar pausedWriter: whether the queue has passed the high-water mark and not yet come back below the low one.
+    @ivar final: whether the peer's final headers are here.
+    @ivar head: whether the request's method is HEAD.
+    @ivar information: how many 1xx responses came.
+    @ivar awaited: bytes of the peer's body that content-length promises, L{None} if it does not.
+    @ivar arrived: bytes of it that came.
+    @ivar credit: bytes read and not yet given back as window.
+    """
+
+    __slots__ = (
+        "arrived",
+        "awaited",
+        "credit",
+        "final",
+        "head",
+        "information",
+        "localOpen",
+        "pausedWriter",
+        "queue",
+        "remoteOpen",
+        "streamID",
+        "trailers",
+    )
+
+    def __init__(self, streamID: int, localOpen: bool, remoteOpen: bool) -> None:
+        self.streamID = streamID
+        self.localOpen = localOpen
+        self.remoteOpen = remoteOpen
+        self.queue: SendQueue | None = None
+        self.trailers: Headers | None = None
+        self.pausedWriter = False
+        self.awaited: int | None = None
+        self.arrived = 0
+        self.credit = 0
+        self.final = False
+        self.head = False
+        self.information = 0
+
+
+class StreamTable:
+    """
+    All streams of one connection.
+
+    @ivar open: the records of the open ones.
+    @ivar localCount: how many of them this side opened.
+    @ivar remoteCount: how many of them the peer opened.
+    @ivar nextLocal: the id of the next one this side opens.
+    @ivar highestRemote: the highest id the peer has used.
+    """
+
+    def __init__(self, client: bool) -> None:
+        self._localParity = 1 if client else 0
+        self._closed: dict[int, bool] = {}
+        self.open: dict[int, Record] = {}
+        self.localCount = 0
+        self.remoteCount = 0
+        self.nextLocal = 1 if client else 2
+        self.highestRemote = 0
+
+    def isLocal(self, streamID: int) -> bool:
+        """
+        Whether an id is this side's to use (RFC 9113 section 5.1.1).
+        """
+        return streamID % 2 == self._localParity
+
+    def isIdle(self, streamID: int) -> bool:
+        """
+        Whether a stream was never opened (RFC 9113 section 5.1).
+        """
+        return streamID >= self.nextLocal if self.isLocal(streamID) else streamID > self.highestRemote
+
+    def openLocal(self, localOpen: bool) -> Record:
+        """
+        Open the next stream of this side's.
+        """
+        record = self.open[self.nextLocal] = Record(self.nextLocal, localOpen, True)
+        self.nextLocal += 2
+        self.localCount += 1
+        return record
+
+    def openRemote(self, streamID: int, remoteOpen: bool) -> Record:
+        """
+        Open a stream of the peer's.
+        """
+        record = self.open[streamID] = Record(streamID, True, remoteOpen)
+        self.remoteCount += 1
+        return record
+
+    def close(self, streamID: int, wasReset: bool) -> Record | None:
+        """
+        Take a stream out.
+
+        @return: its record, L{None} if it was not open.
+        """
+        record = self.open.pop(streamID, None)
+        if record is None:
+            return None
+        if self.isLocal(streamID):
+            self.localCount -= 1
+        else:
+            self.remoteCount -= 1
+        self.remember(streamID, wasReset)
+        return record
+
+    def remember(self, streamID: int, wasReset: bool) -> None:
+        """
+        Note how a stream ended.
+        """
+        self._closed[streamID] = wasReset
+        if len(self._closed) > _CLOSED_KEPT:
+            del self._closed[next(iter(self._closed))]
+
+    def wasReset(self, streamID: int) -> bool:
+        """
+        Whether a stream that is over was reset, so that late frames for it are no fault (RFC 9113 section 5.1).
+        """
+        return self._closed.get(streamID, False)
+
+    def clear(self) -> None:
+        """
+        Forget every open stream.
+        """
+        self.open.clear()
