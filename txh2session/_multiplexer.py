@@ -1,0 +1,478 @@
+"""
+The engine on h2: bytes in, calls on its owner out, verbs back, bytes out.  The only file that imports h2.
+
+What h2 does here: HPACK, the building of header and data frames, the arithmetic of windows, the state machine of each
+open stream.  What it is kept from, and why:
+
+  - GOAWAY, in either direction, since h2 then refuses every further frame, also for streams that may finish.
+  - Our settings, since it enforces them before the peer can know them, and with the end of the connection.  It is told
+    of a change when the acknowledgement comes.
+  - Streams above our limit, late frames on streams that are over, malformed messages: h2 ends the connection for them,
+    RFC 9113 only the stream.  Their header blocks are decoded all the same, to keep HPACK in step.
+
+So the table of open streams here is the one that counts, and h2's agrees with it for every stream in it.  After an
+exception from h2 for one stream's frame, h2 has queued a GOAWAY and closed itself; both are undone, which the fuzz tests
+hold to account.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.events import (
+    AlternativeServiceAvailable,
+    ConnectionTerminated,
+    DataReceived,
+    Event,
+    InformationalResponseReceived,
+    PingAckReceived,
+    PingReceived,
+    PriorityUpdated,
+    PushedStreamReceived,
+    RemoteSettingsChanged,
+    RequestReceived,
+    ResponseReceived,
+    SettingsAcknowledged,
+    StreamEnded,
+    StreamReset,
+    TrailersReceived,
+    UnknownFrameReceived,
+    WindowUpdated,
+)
+from h2.exceptions import DenialOfServiceError, FlowControlError, H2Error, ProtocolError
+from h2.settings import SettingCodes
+from h2.settings import Settings as H2Settings
+from hpack import HPACKError, NeverIndexedHeaderTuple
+
+from txh2session import _frames as frames
+from txh2session._engine import EngineOwner, EngineState, StreamWindows
+from txh2session._frames import ConnectionFault
+from txh2session._outlet import Outlet
+from txh2session._rules import FrameRules, StreamFault
+from txh2session.errors import ErrorCode
+from txh2session.headers import (
+    Field,
+    Headers,
+)
+from txh2session.settings import (
+    DEFAULT_WINDOW,
+    MAX_WINDOW,
+    Limits,
+    Settings,
+    packEntries,
+)
+
+IGNORED_EVENTS: Final = {
+    StreamEnded: "an attribute of the event that carries END_STREAM says it",
+    PingReceived: "told when the frame is cut; h2 queues the answer",
+    PingAckReceived: "told when the frame is cut",
+    SettingsAcknowledged: "our settings are kept here, not in h2",
+    RemoteSettingsChanged: "the frame is read here; h2 gets what it needs of it",
+    ConnectionTerminated: "h2 never sees a GOAWAY",
+    PriorityUpdated: "RFC 9113 section 5.3.2: the old priorities are ignored",
+    UnknownFrameReceived: "h2 never sees a frame it does not know",
+    AlternativeServiceAvailable: "h2 never sees an ALTSVC",
+    PushedStreamReceived: "h2 never sees a PUSH_PROMISE",
+}
+"""The events of h2 that need no method here, and why."""
+
+
+def _unprinted() -> str:
+    return ""
+
+
+class _Connection(H2Connection):
+    """
+    h2's connection without three costs that grow with what others send: a walk over all streams to count them, a record
+    of every stream there ever was, and a hex dump of each frame for a log that nobody reads.
+    """
+
+    MAX_CLOSED_STREAMS = 64
+
+    @property
+    def open_outbound_streams(self) -> int:
+        """
+        Streams are counted, and refused, by the multiplexer.
+        """
+        return 0
+
+    open_inbound_streams = open_outbound_streams
+
+    def _receive_frame(self, frame: Any) -> list[Event]:
+        frame._body_repr = _unprinted
+        return super()._receive_frame(frame)
+
+
+class Multiplexer(FrameRules):
+    """
+    One HTTP/2 connection.  See L{Engine<txh2session._engine.Engine>} for the verbs.
+    """
+
+    def __init__(self, owner: EngineOwner, client: bool, settings: Settings, limits: Limits) -> None:
+        super().__init__(owner, client, settings, limits)
+        self._conn = self._makeConnection(settings)
+        self._outlet = Outlet(self._conn, self._table, _encodable, limits.sendHighWater, limits.sendLowWater)
+        self._events: dict[type[Event], Callable[[Any], None]] = {
+            RequestReceived: self._requestReceived,
+            ResponseReceived: self._responseReceived,
+            InformationalResponseReceived: self._informationReceived,
+            TrailersReceived: self._trailersReceived,
+            DataReceived: self._dataReceived,
+            WindowUpdated: self._windowUpdated,
+            StreamReset: self._streamReset,
+            **dict.fromkeys(IGNORED_EVENTS, self._ignored),
+        }
+
+    def _makeConnection(self, settings: Settings) -> _Connection:
+        """
+        Set h2 up so that it never enforces a setting the peer may not know yet: its own limits are out of reach.
+        """
+        conn = _Connection(
+            H2Configuration(
+                client_side=self._client,
+                header_encoding=None,
+                validate_outbound_headers=False,
+                normalize_outbound_headers=False,
+                validate_inbound_headers=False,
+                normalize_inbound_headers=False,
+            )
+        )
+        conn.local_settings = H2Settings(
+            client=self._client,
+            initial_values={
+                SettingCodes.ENABLE_PUSH: 0,
+                SettingCodes.MAX_CONCURRENT_STREAMS: MAX_WINDOW,
+                SettingCodes.INITIAL_WINDOW_SIZE: max(DEFAULT_WINDOW, settings.initialWindowSize),
+            },
+        )
+        conn.max_inbound_frame_size = 2**24 - 1
+        # Beyond four times the list we announced the block is not even decoded to its end.
+        conn.decoder.max_header_list_size = min(MAX_WINDOW, 4 * settings.maxHeaderListSize)
+        conn.decoder.max_allowed_table_size = max(4096, settings.headerTableSize)
+        conn.encoder.header_table_size = min(4096, self._limits.encoderTableSize)
+        return conn
+
+    def start(self, now: float) -> None:
+        """See L{Engine}."""
+        self._now = now
+        self._conn.initiate_connection()
+        self._conn.clear_outbound_data_buffer()
+        if self._client:
+            self._emit(frames.PREFACE)
+        else:
+            self._conn.receive_data(frames.PREFACE)  # the splitter has checked, or will check, the peer's
+        self._emit(frames.buildFrame(frames.SETTINGS, 0, 0, self._initialEntries(self._announced[0])))
+        self.setConnectionWindow(self._limits.connectionWindow)
+
+    def _initialEntries(self, settings: Settings) -> bytes:
+        entries = settings.entries()
+        if not self._client:
+            # ENABLE_PUSH is a client's to send (RFC 9113 section 6.5.2).
+            entries = [entry for entry in entries if entry[0] != 0x2]
+        return packEntries(entries)
+
+    def stop(self) -> None:
+        """See L{Engine}."""
+        self._stopped = True
+        self._outlet.clear()
+        self._table.clear()
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # h2: frames in, events out
+
+    def _feed(self, raw: bytes) -> None:
+        """
+        Give a frame to h2 and work off its events.
+
+        @raise ConnectionFault: if h2 objects in a way that concerns the connection.
+        @raise StreamFault: if it concerns the stream only; h2 is usable again.
+        """
+        conn = self._conn
+        state = conn.state_machine.state
+        try:
+            events = conn.receive_data(raw)
+        except DenialOfServiceError as error:
+            raise ConnectionFault(
+                ErrorCode.ENHANCE_YOUR_CALM, "a header list far too long", "maxHeaderListSize"
+            ) from error
+        except FlowControlError as error:
+            raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, str(error)) from error
+        except ProtocolError as error:
+            if isinstance(error.__cause__, (HPACKError, IndexError, TypeError, UnicodeDecodeError)):
+                raise ConnectionFault(ErrorCode.COMPRESSION_ERROR, str(error)) from error
+            self._undoTermination(state)
+            raise StreamFault(errorCodeOf(error), str(error)) from error
+        for event in events:
+            self._events[event.__class__](event)
+
+    def _undoTermination(self, state: Any) -> None:
+        """
+        Take back what h2 does before it raises: a GOAWAY at the end of its output, and the closed state.
+        """
+        waiting = self._conn.data_to_send()
+        ours = len(waiting) - len(frames.buildGoAway(0, 0))
+        if ours > 0:
+            self._emit(waiting[:ours])
+        self._conn.state_machine.state = state
+
+    def _requestReceived(self, event: RequestReceived) -> None:
+        self._requestArrived(event.stream_id or 0, _fields(event.headers), event.stream_ended is not None)
+
+    def _responseReceived(self, event: ResponseReceived) -> None:
+        self._responseArrived(event.stream_id or 0, _fields(event.headers), event.stream_ended is not None)
+
+    def _informationReceived(self, event: InformationalResponseReceived) -> None:
+        self._informationArrived(event.stream_id or 0, _fields(event.headers))
+
+    def _trailersReceived(self, event: TrailersReceived) -> None:
+        self._trailersArrived(event.stream_id or 0, _fields(event.headers))
+
+    def _dataReceived(self, event: DataReceived) -> None:
+        self._dataArrived(event.stream_id or 0, event.data or b"", event.stream_ended is not None)
+
+    def _windowUpdated(self, event: WindowUpdated) -> None:
+        self._outlet.unblock(event.stream_id or 0)
+
+    def _streamReset(self, event: StreamReset) -> None:
+        self._resetBelow(event.stream_id or 0, ErrorCode(int(event.error_code or 0)))
+
+    def _ignored(self, event: Event) -> None:
+        """
+        See L{IGNORED_EVENTS}.
+        """
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # What the rules ask for
+
+    def _emit(self, frame: bytes) -> None:
+        self._outlet.emit(frame)
+
+    def _decode(self, fragment: bytes) -> None:
+        """
+        Keep HPACK in step with a header block nobody wants.
+        """
+        try:
+            self._conn.decoder.decode(fragment, raw=True)
+        except (HPACKError, IndexError, TypeError, UnicodeDecodeError) as error:
+            raise ConnectionFault(ErrorCode.COMPRESSION_ERROR, f"error decoding header block: {error}") from error
+
+    def _forgetBelow(self, streamID: int) -> None:
+        self._outlet.forget(streamID)
+        self._conn.streams.pop(streamID, None)
+
+    def _giveCredit(self) -> None:
+        due = self._credit.due()
+        if due:
+            self._conn.increment_flow_control_window(due)
+
+    def _windowsGrew(self) -> None:
+        self._outlet.unblockAll()
+
+    def _applyRemoteSettings(self, settings: Settings) -> None:
+        """
+        Let h2 apply, and acknowledge, what it acts upon of the peer's settings.
+        """
+        entries = [
+            (0x1, min(settings.headerTableSize, self._limits.encoderTableSize)),
+            (0x4, settings.initialWindowSize),
+            (0x5, settings.maxFrameSize),
+        ]
+        self._feed(frames.buildFrame(frames.SETTINGS, 0, 0, packEntries(entries)))
+
+    def _applyLocalSettings(self, settings: Settings) -> None:
+        conn = self._conn
+        conn.decoder.max_header_list_size = min(MAX_WINDOW, 4 * settings.maxHeaderListSize)
+        conn.decoder.max_allowed_table_size = settings.headerTableSize
+        if settings.initialWindowSize != conn.local_settings.initial_window_size:
+            # h2 is told now what the peer was told before, and its frame is not sent.
+            self._emit(b"")
+            conn.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: settings.initialWindowSize})
+            conn.clear_outbound_data_buffer()
+            self._feed(frames.SETTINGS_ACK)
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # Verbs
+
+    def canOpen(self) -> bool:
+        """See L{Engine}."""
+        limit = self.remoteSettings.maxConcurrentStreams
+        if not self._splitter.prefaceReceived:
+            limit = min(limit, self._limits.assumedConcurrentStreams)
+        return self._table.localCount < limit
+
+    def openStream(self, headers: Headers, end: bool) -> int:
+        """See L{Engine}."""
+        if self._table.nextLocal > MAX_WINDOW or self._stopped:
+            return 0
+        record = self._table.openLocal(localOpen=True)
+        record.head = headers.get(b":method") == b"HEAD"
+        self._outlet.sendHeaders(record, headers, end)
+        return record.streamID
+
+    def sendHeaders(self, streamID: int, headers: Headers, end: bool) -> None:
+        """See L{Engine}."""
+        record = self._streams.get(streamID)
+        if record is None or not record.localOpen:
+            return
+        self._outlet.sendHeaders(record, headers, end)
+        if end:
+            self._halfClosed(record)
+
+    def sendInformation(self, streamID: int, headers: Headers) -> None:
+        """See L{Engine}."""
+        record = self._streams.get(streamID)
+        if record is not None:
+            self._outlet.sendHeaders(record, headers, False)
+
+    def write(self, streamID: int, data: bytes) -> int:
+        """See L{Engine}."""
+        record = self._streams.get(streamID)
+        if record is None or not record.localOpen:
+            return 0
+        return self._outlet.write(record, data)
+
+    def end(self, streamID: int, trailers: Headers | None) -> None:
+        """See L{Engine}."""
+        record = self._streams.get(streamID)
+        if record is None or not record.localOpen:
+            return
+        self._outlet.end(record, trailers)
+        if not record.localOpen:
+            self._halfClosed(record)
+
+    def reset(self, streamID: int, code: int) -> None:
+        """See L{Engine}."""
+        if self._remove(streamID, wasReset=True) is not None:
+            self._emit(frames.buildReset(streamID, code))
+
+    def forget(self, streamID: int) -> None:
+        """See L{Engine}."""
+        self._remove(streamID, wasReset=True)
+
+    def consumed(self, streamID: int, size: int) -> None:
+        """See L{Engine}."""
+        self._credit.read(size)
+        if self._stopped:
+            return
+        self._giveCredit()
+        record = self._streams.get(streamID)
+        if record is None or not record.remoteOpen:
+            return
+        record.credit += size
+        if record.credit * 2 >= self.localSettings.initialWindowSize:
+            credit, record.credit = record.credit, 0
+            self._conn.increment_flow_control_window(credit, streamID)
+
+    def setConnectionWindow(self, size: int) -> None:
+        """See L{Engine}."""
+        due = self._credit.resize(size)
+        if due:
+            self._conn.increment_flow_control_window(due)
+
+    def ping(self, payload: bytes) -> None:
+        """See L{Engine}."""
+        self._emit(frames.buildFrame(frames.PING, 0, 0, payload))
+
+    def settings(self, settings: Settings) -> None:
+        """See L{Engine}."""
+        payload = packEntries(settings.entries(self._announced[-1]))
+        self._announced.append(settings)
+        # The peer may use a larger frame as soon as it has seen this.
+        self._splitter.maxFrameSize = max(self._splitter.maxFrameSize, settings.maxFrameSize)
+        self._emit(frames.buildFrame(frames.SETTINGS, 0, 0, payload))
+
+    def goAway(self, code: int, lastStreamID: int | None, debugData: bytes) -> int:
+        """See L{Engine}."""
+        last = self._lastProcessed if lastStreamID is None else lastStreamID
+        self._goAwayLast = min(last, self._goAwayLast)
+        self._emit(frames.buildGoAway(self._goAwayLast, code, debugData))
+        return self._goAwayLast
+
+    def setPriority(self, streamID: int, urgency: int, incremental: bool) -> None:
+        """See L{Engine}."""
+        if streamID in self._streams:
+            self._outlet.setPriority(streamID, urgency, incremental)
+
+    def bytesToSend(self, maximum: int) -> bytes:
+        """See L{Engine}."""
+        outlet = self._outlet
+        size = 0
+        while size < maximum:
+            sent = outlet.nextFrame()
+            if sent is None:
+                break
+            record, length = sent
+            size += length
+            self._controls.earn(2)  # a WINDOW_UPDATE for the stream and one for the connection
+            if not record.localOpen:
+                self._halfClosed(record)
+            elif outlet.hasRoomAgain(record):
+                self._owner.drained(record.streamID)
+        self._owed = 0
+        return outlet.control()
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # Facts
+
+    def state(self) -> EngineState:
+        """See L{Engine}."""
+        conn = self._conn
+        return EngineState(
+            localWindow=conn.inbound_flow_control_window,
+            remoteWindow=conn.outbound_flow_control_window,
+            nextStreamID=self._table.nextLocal,
+            lastProcessedStreamID=self._lastProcessed,
+            localStreams=self._table.localCount,
+            remoteStreams=self._table.remoteCount,
+            queuedBytes=sum(each.queue.size for each in self._streams.values() if each.queue is not None),
+            unreadBytes=self._credit.unread,
+            resetsSpent=self._resets.spent,
+            controlFramesSpent=self._controls.spent,
+        )
+
+    def streamWindows(self, streamID: int) -> StreamWindows | None:
+        """See L{Engine}."""
+        record = self._streams.get(streamID)
+        if record is None:
+            return None
+        stream = self._conn.streams[streamID]
+        return StreamWindows(
+            localWindow=stream.inbound_flow_control_window,
+            remoteWindow=stream.outbound_flow_control_window,
+            queuedBytes=0 if record.queue is None else record.queue.size,
+        )
+
+
+def _fields(headers: Any) -> list[Field]:
+    """
+    Read the header list of an event; h2's type for it allows text, which it does not make here.
+    """
+    fields: list[Field] = headers
+    return fields
+
+
+def _encodable(headers: Headers) -> Any:
+    """
+    Make a list the HPACK encoder takes: fields that are secret never enter its table (RFC 7541 section 7.1.3).
+    """
+    fields = headers.rawHeaders
+    sensitive = headers.sensitive
+    for position, (name, value) in enumerate(fields):
+        if name in _ALWAYS_SECRET or (name == b"cookie" and len(value) < 20) or name in sensitive:
+            fields[position] = NeverIndexedHeaderTuple(name, value)
+    return fields
+
+
+_ALWAYS_SECRET: Final = frozenset({b"authorization", b"proxy-authorization"})
+
+
+def errorCodeOf(error: H2Error) -> ErrorCode:
+    """
+    Read the code h2 gives to one of its exceptions.
+    """
+    code = getattr(error, "error_code", ErrorCodes.PROTOCOL_ERROR)
+    return ErrorCode(int(code))

@@ -1,0 +1,588 @@
+"""
+The rules of RFC 9113 for what a peer sends, frame by frame: which frames may come when, what a wrong one costs (the
+stream or the connection), and the budgets of L{Limits<txh2session.Limits>}.
+
+This is where strictness lives, apart from the engine that does the work: of h2 it knows only the hooks at the end, which
+L{Multiplexer<txh2session._multiplexer.Multiplexer>} fills in.  Each frame is judged before h2 sees it, since h2 takes many
+stream errors for the end of the connection and applies what it should refuse.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from txh2session import _frames as frames
+from txh2session._credit import ConnectionCredit
+from txh2session._engine import EngineOwner
+from txh2session._frames import ConnectionFault, FrameSplitter, OtherProtocol
+from txh2session._limits import TokenBucket
+from txh2session._streams import Record, StreamTable
+from txh2session.errors import ErrorCode, Initiator
+from txh2session.headers import (
+    Field,
+    Headers,
+    MalformedMessage,
+    checkRequest,
+    checkResponse,
+    checkTrailers,
+    listSize,
+)
+from txh2session.settings import (
+    DEFAULT_WINDOW,
+    MAX_WINDOW,
+    Limits,
+    SettingFault,
+    Settings,
+    applyReceived,
+    unpackEntries,
+)
+
+_RESERVED: Final = 0x80000000
+_EARNED_AT_MOST: Final = 200_000
+"""How many control frames a peer may save up by receiving DATA: two for each frame of a gigabyte."""
+
+
+class StreamFault(Exception):
+    """
+    The peer broke a rule whose penalty is the end of one stream (RFC 9113 section 5.4.2).
+    """
+
+    def __init__(self, code: ErrorCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class FrameRules:
+    """
+    Judges what a peer sends and tells the owner what of it counts.
+
+    @ivar localSettings: ours, as the peer has acknowledged them.
+    @ivar remoteSettings: the peer's, as last received.
+    """
+
+    def __init__(self, owner: EngineOwner, client: bool, settings: Settings, limits: Limits) -> None:
+        self._owner = owner
+        self._client = client
+        self._limits = limits
+        self.localSettings = Settings.initial()
+        self.remoteSettings = Settings.initial()
+        self._announced: deque[Settings] = deque([settings])
+        self._splitter = FrameSplitter(not client, settings.maxFrameSize, limits)
+        self._table = StreamTable(client)
+        self._streams = self._table.open
+        self._credit = ConnectionCredit(DEFAULT_WINDOW, limits.unreadBytes)
+        self._resets = TokenBucket(limits.resets, 0.0)
+        self._controls = TokenBucket(limits.controlFrames, 0.0, _EARNED_AT_MOST)
+        self._lastProcessed = 0
+        self._goAwayLast = MAX_WINDOW
+        self._owed = 0
+        self._refused = 0
+        self._now = 0.0
+        self._stopped = False
+        self._frames: dict[int, Callable[[int, int, bytes], None]] = {
+            frames.DATA: self._dataFrame,
+            frames.HEADERS: self._headersFrame,
+            frames.PRIORITY: self._priorityFrame,
+            frames.RST_STREAM: self._resetFrame,
+            frames.SETTINGS: self._settingsFrame,
+            frames.PUSH_PROMISE: self._pushPromiseFrame,
+            frames.PING: self._pingFrame,
+            frames.GOAWAY: self._goAwayFrame,
+            frames.WINDOW_UPDATE: self._windowUpdateFrame,
+            frames.ALTSVC: self._altSvcFrame,
+            frames.ORIGIN: self._originFrame,
+        }
+
+    def receive(self, data: bytes, now: float) -> None:
+        """See L{Engine}."""
+        if self._stopped:
+            return
+        self._now = now
+        handlers = self._frames
+        prefaceKnown = self._splitter.prefaceReceived
+        try:
+            for kind, flags, streamID, raw in self._splitter.feed(data):
+                handler = handlers.get(kind)
+                if handler is None:
+                    self._spendControl()  # an unknown frame is ignored (RFC 9113 section 5.5), not free
+                else:
+                    try:
+                        handler(flags, streamID, raw)
+                    except StreamFault as fault:
+                        self._resetForFault(streamID, fault)
+                if not prefaceKnown:
+                    prefaceKnown = True
+                    if not self._stopped:
+                        self._owner.prefaceReceived()
+                if self._stopped:
+                    return
+        except OtherProtocol as other:
+            if not self._stopped:
+                self.stop()
+                self._owner.spokeOtherProtocol(other.speaks)
+        except ConnectionFault as fault:
+            self._fail(fault)
+
+    @property
+    def midBlock(self) -> bool:
+        """
+        Whether a header block has begun and not ended.
+        """
+        return self._splitter.midBlock
+
+    def _fail(self, fault: ConnectionFault) -> None:
+        """
+        End the connection for what the peer did (RFC 9113 section 5.4.1); nothing reaches h2 after this.
+        """
+        if self._stopped:
+            return
+        self.goAway(fault.code, None, str(fault).encode("utf-8", "replace"))
+        self.stop()
+        initiator = Initiator.ABUSE if fault.limit else Initiator.PEER
+        self._owner.failed(fault.code, initiator, str(fault), fault.limit)
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # Budgets
+
+    def _spendControl(self, amount: int = 1) -> None:
+        if not self._controls.spend(self._now, amount):
+            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many control frames", limit="controlFrames")
+
+    def _spendReset(self) -> None:
+        if not self._resets.spend(self._now):
+            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many streams were reset", limit="resets")
+
+    def _owe(self, size: int) -> None:
+        """
+        Count a reply that waits until the transport takes it.
+        """
+        self._owed += size
+        if self._owed > self._limits.repliesOwed:
+            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "replies pile up unread", limit="repliesOwed")
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # Streams: ending, being reset
+
+    def _remove(self, streamID: int, wasReset: bool) -> Record | None:
+        """
+        Take a stream out of every table but the short memory of closed ones.
+        """
+        record = self._table.close(streamID, wasReset)
+        if record is not None:
+            self._forgetBelow(streamID)
+            if not wasReset and not self._table.isLocal(streamID):
+                self._resets.earn(1)  # one that works may cancel one: honest clients do, rapid reset does not
+        return record
+
+    def _halfClosed(self, record: Record) -> None:
+        """
+        Take note that one half has ended; with both the stream is over.
+        """
+        if not record.localOpen and not record.remoteOpen:
+            self._remove(record.streamID, wasReset=False)
+            self._owner.streamFinished(record.streamID)
+        elif not record.localOpen:
+            self._owner.endSent(record.streamID)
+
+    def _resetForFault(self, streamID: int, fault: StreamFault) -> None:
+        """
+        End a stream for what the peer did on it.
+        """
+        if streamID == 0:
+            raise ConnectionFault(fault.code, str(fault))
+        known = self._remove(streamID, wasReset=True) is not None
+        if not known:
+            self._forgetBelow(streamID)
+            self._table.remember(streamID, True)
+        self._emit(frames.buildReset(streamID, fault.code))
+        self._owe(13)
+        if known:
+            self._owner.streamReset(streamID, fault.code, Initiator.PEER, str(fault))
+        self._spendReset()
+
+    def _resetBelow(self, streamID: int, code: ErrorCode) -> None:
+        """
+        Take note that the engine below has reset a stream, for a frame that its state does not allow.
+        """
+        self._owe(13)
+        if self._remove(streamID, wasReset=True) is not None:
+            self._owner.streamReset(streamID, code, Initiator.PEER, "a frame that the stream's state does not allow")
+        self._spendReset()
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # Frames, one method each
+
+    def _dataFrame(self, flags: int, streamID: int, raw: bytes) -> None:
+        if streamID == 0:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "DATA on stream 0")
+        size = frames.dataLength(flags, raw)
+        ended = flags & frames.END_STREAM
+        if not size and not ended:
+            self._spendControl()
+        whole = len(raw) - frames.HEAD
+        record = self._streams.get(streamID)
+        if record is None or not record.remoteOpen:
+            self._lateData(streamID, record, whole)
+            return
+        if not record.final and self._client:
+            self._creditByHand(whole)
+            raise StreamFault(ErrorCode.PROTOCOL_ERROR, "DATA before the response")
+        record.arrived += size
+        if record.awaited is not None and (
+            record.arrived > record.awaited or (ended and record.arrived != record.awaited)
+        ):
+            self._creditByHand(whole)
+            raise StreamFault(ErrorCode.PROTOCOL_ERROR, "the body does not match content-length")
+        if whole > size:
+            record.credit += whole - size
+        self._credit.arrived(whole, size)
+        self._giveCredit()
+        self._feed(raw)
+
+    def _lateData(self, streamID: int, record: Record | None, whole: int) -> None:
+        """
+        Judge DATA on a stream whose peer's half is over (RFC 9113 sections 5.1 and 6.9).
+        """
+        if record is not None:
+            self._creditByHand(whole)
+            raise StreamFault(ErrorCode.STREAM_CLOSED, "DATA after END_STREAM")
+        if self._table.isIdle(streamID):
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "DATA on an idle stream")
+        if not self._table.wasReset(streamID):
+            raise ConnectionFault(ErrorCode.STREAM_CLOSED, "DATA on a closed stream")
+        # In flight when we reset the stream, or when the peer did: it counts for the connection's window only.
+        self._creditByHand(whole)
+
+    def _creditByHand(self, size: int) -> None:
+        """
+        Give back connection window for a frame that h2 has not counted.
+        """
+        if size:
+            self._emit(frames.buildWindowUpdate(0, size))
+
+    def _headersFrame(self, flags: int, streamID: int, raw: bytes) -> None:
+        if streamID == 0:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "HEADERS on stream 0")
+        fragment = frames.headerFragment(raw)
+        if not fragment and not flags & frames.END_STREAM:
+            self._spendControl()
+        record = self._streams.get(streamID)
+        if record is not None:
+            if not record.remoteOpen:
+                self._decode(fragment)
+                raise StreamFault(ErrorCode.STREAM_CLOSED, "HEADERS after END_STREAM")
+            self._feed(raw)
+        elif not self._table.isIdle(streamID):
+            self._decode(fragment)
+            if not self._table.wasReset(streamID):
+                raise ConnectionFault(ErrorCode.STREAM_CLOSED, "HEADERS on a closed stream")
+        elif self._client or streamID % 2 == 0:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"HEADERS open stream {streamID}")
+        else:
+            self._table.highestRemote = streamID
+            self._openRemote(streamID, fragment, raw)
+
+    def _openRemote(self, streamID: int, fragment: bytes, raw: bytes) -> None:
+        """
+        Take in a new request, or refuse it before anybody worked on it.
+        """
+        if streamID > self._goAwayLast:
+            self._decode(fragment)
+            self._refuse(streamID)
+        elif self._table.remoteCount >= self._announced[-1].maxConcurrentStreams:
+            self._decode(fragment)
+            self._refused += 1
+            if self._refused > self._limits.refusedStreams:
+                raise ConnectionFault(
+                    ErrorCode.ENHANCE_YOUR_CALM, "too many streams above the limit", limit="refusedStreams"
+                )
+            self._refuse(streamID)
+        else:
+            self._refused = 0
+            self._feed(raw)
+
+    def _refuse(self, streamID: int) -> None:
+        self._table.remember(streamID, True)
+        self._emit(frames.buildReset(streamID, ErrorCode.REFUSED_STREAM))
+        self._owe(13)
+
+    def _priorityFrame(self, flags: int, streamID: int, raw: bytes) -> None:
+        # Ignored (RFC 9113 section 5.3.2), but not its shape (section 6.3).
+        self._spendControl()
+        if streamID == 0:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "PRIORITY on stream 0")
+        if len(raw) != frames.HEAD + 5:
+            if self._table.isIdle(streamID):
+                raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "PRIORITY of a wrong size")
+            raise StreamFault(ErrorCode.FRAME_SIZE_ERROR, "PRIORITY of a wrong size")
+
+    def _resetFrame(self, flags: int, streamID: int, raw: bytes) -> None:
+        if len(raw) != frames.HEAD + 4:
+            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "RST_STREAM of a wrong size")
+        if streamID == 0 or self._table.isIdle(streamID):
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "RST_STREAM on an idle stream")
+        record = self._remove(streamID, wasReset=True)
+        if not self._client or record is None:
+            self._spendReset()
+        if record is not None:
+            code = frames.readLong(raw)
+            self._owner.streamReset(streamID, code, Initiator.PEER, "the peer reset the stream")
+
+    def _settingsFrame(self, flags: int, streamID: int, raw: bytes) -> None:
+        size = len(raw) - frames.HEAD
+        if streamID != 0:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "SETTINGS on a stream")
+        if flags & frames.ACK:
+            if size:
+                raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "a SETTINGS acknowledgement with a payload")
+            self._settingsAcknowledged()
+            return
+        if size % 6:
+            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS of a wrong size")
+        if size // 6 > self._limits.settingsEntries:
+            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many entries in SETTINGS", limit="settingsEntries")
+        self._spendControl()
+        before = self.remoteSettings
+        try:
+            after = applyReceived(before, unpackEntries(raw[frames.HEAD :]))
+        except SettingFault as fault:
+            raise ConnectionFault(fault.code, str(fault)) from fault
+        if self._client and after.enablePush and not before.enablePush:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a server announced ENABLE_PUSH 1")
+        self.remoteSettings = after
+        self._applyRemoteSettings(after)
+        self._owe(9)
+        self._windowsGrew()
+        self._owner.settingsReceived()
+
+    def _settingsAcknowledged(self) -> None:
+        if len(self._announced) == 1 and self.localSettings is self._announced[0]:
+            # Nothing of ours was outstanding; RFC 9113 names no penalty for the stray one, so it only costs.
+            self._spendControl()
+            return
+        if self.localSettings is self._announced[0]:
+            self._announced.popleft()
+        after = self.localSettings = self._announced[0]
+        self._splitter.maxFrameSize = after.maxFrameSize
+        self._applyLocalSettings(after)
+        self._owner.settingsAcknowledged()
+
+    def _pushPromiseFrame(self, flags: int, streamID: int, raw: bytes) -> None:
+        raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "PUSH_PROMISE although push is off")
+
+    def _pingFrame(self, flags: int, streamID: int, raw: bytes) -> None:
+        if streamID != 0:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "PING on a stream")
+        if len(raw) != frames.HEAD + 8:
+            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "PING of a wrong size")
+        self._spendControl()
+        payload = raw[frames.HEAD :]
+        if flags & frames.ACK:
+            self._owner.pingAcknowledged(payload)
+            return
+        self._emit(frames.buildFrame(frames.PING, frames.ACK, 0, payload))
+        self._owe(17)
+        self._owner.pingReceived(payload)
+
+    def _goAwayFrame(self, flags: int, streamID: int, raw: bytes) -> None:
+        if streamID != 0:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "GOAWAY on a stream")
+        if len(raw) < frames.HEAD + 8:
+            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "GOAWAY of a wrong size")
+        self._spendControl()
+        goAway = frames.readGoAway(raw)
+        self._owner.goAwayReceived(goAway.code, goAway.lastStreamID, goAway.debugData)
+
+    def _windowUpdateFrame(self, flags: int, streamID: int, raw: bytes) -> None:
+        if len(raw) != frames.HEAD + 4:
+            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "WINDOW_UPDATE of a wrong size")
+        self._spendControl()
+        increment = frames.readLong(raw) & ~_RESERVED
+        if streamID == 0:
+            if not increment:
+                raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
+            self._feed(raw)
+            return
+        if self._table.isIdle(streamID):
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE on an idle stream")
+        if streamID not in self._streams:
+            return
+        if not increment:
+            raise StreamFault(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
+        self._feed(raw)
+
+    def _altSvcFrame(self, flags: int, streamID: int, raw: bytes) -> None:
+        self._spendControl()
+        length = int.from_bytes(raw[9:11], "big") if len(raw) >= 11 else -1
+        origin, value = raw[11 : 11 + length], raw[11 + length :]
+        # Ignored where RFC 7838 section 4 says so: from a client, cut short, an origin on a stream or none off one.
+        if self._client and length >= 0 and len(origin) == length and bool(origin) == (streamID == 0):
+            self._owner.altSvcReceived(value, origin, streamID)
+
+    def _originFrame(self, flags: int, streamID: int, raw: bytes) -> None:
+        self._spendControl()
+        if not self._client or streamID != 0 or flags & 0x0F:
+            return  # RFC 8336 section 2.1
+        origins: list[bytes] = []
+        position = frames.HEAD
+        while position + 2 <= len(raw):
+            length = int.from_bytes(raw[position : position + 2], "big")
+            position += 2 + length
+            if position > len(raw):
+                return
+            origins.append(raw[position - length : position])
+        self._owner.originReceived(origins)
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # What a frame turned out to hold
+
+    def _wrap(self, fields: Iterable[Field]) -> Headers:
+        """
+        Make a received list ours, if it is not too long.
+        """
+        received = list(fields)
+        limits = self._limits
+        if len(received) > limits.headerFields or listSize(received) > self._announced[-1].maxHeaderListSize:
+            raise StreamFault(ErrorCode.ENHANCE_YOUR_CALM, "the header list is too long")
+        sensitive = frozenset(field[0] for field in received if not field.indexable)  # type: ignore[attr-defined]
+        return Headers.received(received, sensitive)
+
+    def _requestArrived(self, streamID: int, fields: Iterable[Field], ended: bool) -> None:
+        headers = self._wrap(fields)
+        try:
+            facts = checkRequest(fields, self._announced[-1].enableConnectProtocol)
+        except MalformedMessage as malformed:
+            raise StreamFault(ErrorCode.PROTOCOL_ERROR, f"malformed request: {malformed}") from malformed
+        if ended and facts.contentLength:
+            raise StreamFault(ErrorCode.PROTOCOL_ERROR, "content-length without a body")
+        record = self._table.openRemote(streamID, not ended)
+        record.awaited = facts.contentLength
+        record.final = True
+        record.head = facts.method == b"HEAD"
+        self._lastProcessed = streamID
+        self._owner.requestReceived(streamID, headers, ended)
+
+    def _responseArrived(self, streamID: int, fields: Iterable[Field], ended: bool) -> None:
+        record = self._streams[streamID]
+        headers = self._wrap(fields)
+        try:
+            facts = checkResponse(fields)
+        except MalformedMessage as malformed:
+            raise StreamFault(ErrorCode.PROTOCOL_ERROR, f"malformed response: {malformed}") from malformed
+        if record.head or facts.status in (204, 304):
+            record.awaited = 0
+        elif ended and facts.contentLength:
+            raise StreamFault(ErrorCode.PROTOCOL_ERROR, "content-length without a body")
+        else:
+            record.awaited = facts.contentLength
+        record.final = True
+        record.remoteOpen = not ended
+        self._owner.responseReceived(streamID, headers, ended)
+        self._endArrived(record)
+
+    def _informationArrived(self, streamID: int, fields: Iterable[Field]) -> None:
+        record = self._streams[streamID]
+        record.information += 1
+        if record.information > self._limits.informationalResponses:
+            raise StreamFault(ErrorCode.ENHANCE_YOUR_CALM, "too many informational responses")
+        headers = self._wrap(fields)
+        try:
+            checkResponse(fields)
+        except MalformedMessage as malformed:
+            raise StreamFault(ErrorCode.PROTOCOL_ERROR, f"malformed response: {malformed}") from malformed
+        self._owner.informationReceived(streamID, headers)
+
+    def _trailersArrived(self, streamID: int, fields: Iterable[Field]) -> None:
+        record = self._streams[streamID]
+        headers = self._wrap(fields)
+        try:
+            checkTrailers(fields)
+        except MalformedMessage as malformed:
+            raise StreamFault(ErrorCode.PROTOCOL_ERROR, f"malformed trailers: {malformed}") from malformed
+        if record.awaited is not None and record.arrived != record.awaited:
+            raise StreamFault(ErrorCode.PROTOCOL_ERROR, "the body does not match content-length")
+        record.remoteOpen = False
+        self._owner.trailersReceived(streamID, headers)
+        self._endArrived(record)
+
+    def _dataArrived(self, streamID: int, data: bytes, ended: bool) -> None:
+        record = self._streams[streamID]
+        record.remoteOpen = not ended
+        self._owner.dataReceived(streamID, data, ended)
+        if ended:
+            self._endArrived(record)
+
+    def _endArrived(self, record: Record) -> None:
+        """
+        Take note of the end of the peer's half, unless the owner has ended the stream meanwhile.
+        """
+        if not record.remoteOpen and self._streams.get(record.streamID) is record:
+            self._halfClosed(record)
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # What the engine does
+
+    def stop(self) -> None:
+        """
+        Take in nothing more.
+        """
+        raise AssertionError("the engine's to define")
+
+    def goAway(self, code: int, lastStreamID: int | None, debugData: bytes) -> int:
+        """
+        Queue a GOAWAY.
+        """
+        raise AssertionError("the engine's to define")
+
+    def _emit(self, frame: bytes) -> None:
+        """
+        Queue a frame of our own.
+        """
+        raise AssertionError("the engine's to define")
+
+    def _feed(self, raw: bytes) -> None:
+        """
+        Have a frame worked on.
+
+        @raise ConnectionFault: if it turns out to be wrong in a way that concerns the connection.
+        @raise StreamFault: if it concerns the stream only.
+        """
+        raise AssertionError("the engine's to define")
+
+    def _decode(self, fragment: bytes) -> None:
+        """
+        Keep HPACK in step with a header block nobody wants.
+        """
+        raise AssertionError("the engine's to define")
+
+    def _forgetBelow(self, streamID: int) -> None:
+        """
+        Forget a stream that is over.
+        """
+        raise AssertionError("the engine's to define")
+
+    def _giveCredit(self) -> None:
+        """
+        Give the peer back what is due of the connection's window.
+        """
+        raise AssertionError("the engine's to define")
+
+    def _windowsGrew(self) -> None:
+        """
+        Look at every stream that waits for its window.
+        """
+        raise AssertionError("the engine's to define")
+
+    def _applyRemoteSettings(self, settings: Settings) -> None:
+        """
+        Put the peer's settings in force, and acknowledge them.
+        """
+        raise AssertionError("the engine's to define")
+
+    def _applyLocalSettings(self, settings: Settings) -> None:
+        """
+        Put settings of ours in force that the peer has acknowledged.
+        """
+        raise AssertionError("the engine's to define")
