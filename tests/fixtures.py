@@ -1,0 +1,115 @@
+"""
+What several test modules use.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from txh2session import (
+    Headers,
+    ServerStream,
+    Session,
+    SessionListener,
+    Settings,
+    Stream,
+    StreamListener,
+)
+from txh2session.testing import ConnectedSessions, connectedSessions
+
+
+class Recorder(SessionListener, StreamListener):
+    """
+    Writes down what a session and its streams tell.
+    """
+
+    def __init__(self, log: list[Any] | None = None) -> None:
+        self.log: list[Any] = [] if log is None else log
+
+    def sessionConnected(self, session: Session) -> None:
+        """Write it down."""
+        self.log.append("connected")
+
+    def streamReceived(self, session: Session, stream: Stream, headers: Headers) -> None:
+        """Write it down."""
+        self.log.append(("stream", stream.id))
+
+    def settingsReceived(self, session: Session, settings: Settings) -> None:
+        """Write it down."""
+        self.log.append(("settings", settings.initialWindowSize))
+
+    def settingsAcknowledged(self, session: Session, settings: Settings) -> None:
+        """Write it down."""
+        self.log.append(("acknowledged", settings.initialWindowSize))
+
+    def pingReceived(self, session: Session, payload: bytes) -> None:
+        """Write it down."""
+        self.log.append(("ping", payload))
+
+    def goAwayReceived(self, session: Session, code: int, lastStreamID: int, debugData: bytes) -> None:
+        """Write it down."""
+        self.log.append(("goaway", int(code), lastStreamID, debugData))
+
+    def limitReached(self, session: Session, limit: str) -> None:
+        """Write it down."""
+        self.log.append(("limit", limit))
+
+    def sessionClosed(self, session: Session, error: Exception | None) -> None:
+        """Write it down."""
+        self.log.append(("session closed", error))
+
+    def timedOut(self, what: Any) -> None:
+        """Write it down."""
+        self.log.append("timed out")
+
+    def aborted(self, stream: Stream) -> None:
+        """Write it down."""
+        self.log.append(("aborted", stream.id))
+
+    def streamClosed(self, stream: Stream, error: Exception | None) -> None:
+        """Write it down."""
+        self.log.append(("stream closed", stream.id, error))
+
+
+def note(log: list[Any], name: str, waiting: Deferred[Any]) -> None:
+    """
+    Write down what a Deferred fires with.
+    """
+    waiting.addCallbacks(lambda result: log.append((name, result)), lambda failure: log.append((name, failure.value)))
+
+
+class TwoSessions:
+    """
+    Connects two sessions; a subclass says which of the two is under test.
+    """
+
+    role = ""
+
+    def connected(self, **options: Any) -> tuple[Any, Any, ConnectedSessions]:
+        """
+        Connect two sessions.
+
+        @return: the one under test, its peer, and both.
+        """
+        self.streams: list[ServerStream] = []
+        options.setdefault("streamReceived", lambda stream, headers: self.streams.append(stream))
+        nearOptions = options.pop("near", {})
+        if self.role == "client":
+            nearOptions = {f"client{name[0].upper()}{name[1:]}": value for name, value in nearOptions.items()}
+        both = connectedSessions(**options, **nearOptions)
+        sessions = (both.client, both.serverSession)
+        near, far = sessions if self.role == "client" else sessions[::-1]
+        return near, far, both
+
+    def openStreams(self, both: ConnectedSessions, number: int = 2) -> tuple[list[Any], list[Any]]:
+        """
+        Open streams that neither side has ended.
+
+        @return: the ones of the session under test, and the peer's.
+        """
+        mine: list[Any] = [both.client.request({":method": "POST"}) for _ in range(number)]
+        both.pump()
+        theirs: list[Any] = self.streams[-number:]
+        return (mine, theirs) if self.role == "client" else (theirs, mine)

@@ -1,0 +1,84 @@
+"""
+HTTP/2 for Twisted with the session in the user's hands.
+
+Servers start at L{Server}, clients at L{connect}.  Both deal in sessions (L{ServerSession}, L{ClientSession}), one for each
+connection, and streams (L{ServerStream}, L{ClientStream}), one for each request.
+
+The names listed in C{__all__} are the public ones; what has a leading underscore, or stands in another module only, may
+change without notice.
+"""
+
+from txh2session.client import ClientSession, ClientStream, connect, openSession
+from txh2session.errors import (
+    BodyTooLong,
+    ConnectFailed,
+    ErrorCode,
+    HTTP2Error,
+    Initiator,
+    InvalidHeader,
+    InvalidSetting,
+    InvalidState,
+    InvalidURL,
+    LimitExceeded,
+    PeerSpeaksOtherProtocol,
+    PingCancelled,
+    SessionError,
+    SessionTimeout,
+    StreamAborted,
+    StreamError,
+    StreamRefused,
+)
+from txh2session.headers import Headers
+from txh2session.listeners import SessionListener, StreamListener
+from txh2session.server import Server, ServerSession, ServerStream
+from txh2session.session import Session
+from txh2session.settings import Limits, Rate, Settings, Timeouts
+from txh2session.stream import Stream
+from txh2session.tls import (
+    CertificateError,
+    clientContextFactory,
+    developmentCertificate,
+    serverContextFactory,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BodyTooLong",
+    "CertificateError",
+    "ClientSession",
+    "ClientStream",
+    "ConnectFailed",
+    "ErrorCode",
+    "HTTP2Error",
+    "Headers",
+    "Initiator",
+    "InvalidHeader",
+    "InvalidSetting",
+    "InvalidState",
+    "InvalidURL",
+    "LimitExceeded",
+    "Limits",
+    "PeerSpeaksOtherProtocol",
+    "PingCancelled",
+    "Rate",
+    "Server",
+    "ServerSession",
+    "ServerStream",
+    "Session",
+    "SessionError",
+    "SessionListener",
+    "SessionTimeout",
+    "Settings",
+    "Stream",
+    "StreamAborted",
+    "StreamError",
+    "StreamListener",
+    "StreamRefused",
+    "Timeouts",
+    "clientContextFactory",
+    "connect",
+    "developmentCertificate",
+    "openSession",
+    "serverContextFactory",
+]

@@ -1,0 +1,458 @@
+"""
+The client's side: L{connect} makes a L{ClientSession}, whose C{request()} makes a L{ClientStream}.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, cast
+
+from hyperlink import URL, URLParseError
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.error import DNSLookupError
+from twisted.internet.interfaces import IAddress, IReactorTime, IStreamClientEndpoint
+from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
+from twisted.web.iweb import IPolicyForHTTPS
+
+from txh2session._states import Receiving, Sending
+from txh2session._timer import DelayedCall
+from txh2session._waiters import Waiters
+from txh2session.errors import (
+    ConnectFailed,
+    ErrorCode,
+    Initiator,
+    InvalidSetting,
+    InvalidURL,
+    StreamError,
+    StreamRefused,
+)
+from txh2session.headers import Headers, HeadersLike, requestHeaders
+from txh2session.listeners import SessionListener
+from txh2session.protocol import HTTP2Protocol, describe
+from txh2session.session import Session
+from txh2session.settings import Limits, Settings, Timeouts
+from txh2session.stream import Stream
+from txh2session.tls import clientContextFactory
+
+_BODILESS = frozenset({b"GET", b"HEAD", b"DELETE"})
+"""Methods whose requests have no body unless the caller says so (Node's reference 11.53)."""
+
+
+class ClientStream(Stream):
+    """
+    A request and the answer to it.
+
+    It exists from the call of L{ClientSession.request} on; C{id} is L{None} while it waits for the connection or for the
+    server's limit.  What is written meanwhile is kept.
+    """
+
+    session: ClientSession
+
+    def __init__(self, session: ClientSession, headers: Headers, end: bool) -> None:
+        super().__init__(session, None, Sending.ENDED if end else Sending.BODY)
+        self.sentHeaders = headers
+        self._early: list[bytes] = []
+        self._earlySize = 0
+        self._endEarly = end
+        self._responseWaiters: Waiters[Headers] | None = None
+
+    def whenResponse(self) -> Deferred[Headers]:
+        """
+        Wait for the final response.
+
+        @return: fires with its headers, C{headers.status} among them; fails with a L{StreamError
+            <txh2session.StreamError>} if it will not come, whose C{processed} says whether the server may have worked on
+            the request.  Cancelling it resets the stream with CANCEL.
+        """
+        if self._responseWaiters is None:
+            self._responseWaiters = Waiters()
+            if self.headers is not None:
+                self._responseWaiters.fire(self.headers)
+            elif self._cut is not None:
+                self._responseWaiters.fail(self._cut)
+        return self._responseWaiters.when(self._cancelled)
+
+    @property
+    def bufferSize(self) -> int:
+        """
+        Bytes that were written and wait to be sent.
+        """
+        return self._earlySize if self.id is None else super().bufferSize
+
+    def _put(self, data: bytes) -> int:
+        if self.id is not None:
+            return super()._put(data)
+        self._early.append(data)
+        self._earlySize += len(data)
+        return self._earlySize
+
+    def _putEnd(self, trailers: Headers | None) -> None:
+        if self.id is not None:
+            super()._putEnd(trailers)
+
+    def _open(self) -> None:
+        """
+        Send the request, and what was written meanwhile.
+        """
+        session = self.session
+        assert self.sentHeaders is not None
+        early, self._early = self._early, []
+        bodiless = self._endEarly or (self._sending is Sending.ENDED and not early and self.sentTrailers is None)
+        streamID = session._engine.openStream(self.sentHeaders, bodiless)
+        if not streamID:
+            spent = StreamRefused(
+                "the session has used up its stream ids", ErrorCode.REFUSED_STREAM, Initiator.LOCAL, processed=False
+            )
+            self._finish(ErrorCode.REFUSED_STREAM, spent, spent)
+            return
+        self.id = streamID
+        session._streams[streamID] = self
+        for data in early:
+            session._engine.write(streamID, data)
+        if self._sending is Sending.ENDED and not bodiless:
+            session._engine.end(streamID, self.sentTrailers)
+        if self.bufferSize < session._limits.sendHighWater:
+            self._guarded(self._drained)
+
+    def _headersReceived(self, headers: Headers, ended: bool) -> None:
+        self.headers = headers
+        self._receiving = Receiving.BODY
+        if self._responseWaiters is not None:
+            self._responseWaiters.fire(headers)
+        super()._headersReceived(headers, ended)
+
+    def _failWaiters(self, reason: Exception) -> None:
+        if self._responseWaiters is not None:
+            self._responseWaiters.fail(reason)
+        super()._failWaiters(reason)
+
+
+class ClientSession(Session):
+    """
+    A connection to one server.
+
+    @ivar scheme: C{"https"} or C{"http"}.
+    @ivar authority: the server's name, with its port where that is not the scheme's own.
+    """
+
+    _client = True
+
+    def __init__(
+        self,
+        scheme: str,
+        authority: str,
+        settings: Settings | None = None,
+        limits: Limits | None = None,
+        timeouts: Timeouts | None = None,
+        listener: SessionListener | None = None,
+    ) -> None:
+        super().__init__(settings, limits, timeouts, listener)
+        self._checkSettings(self._settings)
+        self.scheme = scheme
+        self.authority = authority
+        self._pending: deque[ClientStream] = deque()
+        self._attempt: _Attempt | None = None
+
+    def _checkSettings(self, settings: Settings) -> None:
+        if settings.enablePush:
+            raise InvalidSetting("pushed streams are not supported yet")
+
+    def request(
+        self, headers: HeadersLike = (), endStream: bool | None = None, priority: str | None = None
+    ) -> ClientStream:
+        """
+        Send a request (Node's reference 7.1).
+
+        It goes out at once, or when the session is connected and the server's limit allows; the stream is there at once.
+        On a session that is closing or gone the stream's Deferreds fail with C{processed=False}: sending it elsewhere is
+        safe.
+
+        @param headers: C{:method} is GET, C{:path} is C{/}, C{:scheme} and C{:authority} are the session's unless given.
+        @param endStream: whether there is no body; if not given, there is none with GET, HEAD and DELETE.
+        @param priority: the value of the C{priority} field (RFC 9218), for example C{"u=1, i"}.
+
+        @raise InvalidHeader: for headers that may not be sent.
+        """
+        checked = requestHeaders(headers, self.scheme.encode("ascii"), self.authority.encode("ascii"))
+        if priority is not None:
+            checked = Headers([*checked.rawHeaders, (b"priority", priority)], checked.sensitive)
+        if endStream is None:
+            endStream = checked.get(b":method") in _BODILESS
+        stream = ClientStream(self, checked, endStream)
+        if self._closed or self._destroyed:
+            self._refuse(stream)
+        elif self._link is not None and not self._pending and self._engine.canOpen():
+            stream._open()
+            self._flush()
+        else:
+            self._pending.append(stream)
+        return stream
+
+    def _refuse(self, stream: ClientStream) -> None:
+        """
+        Fail a request that was never sent.
+        """
+        refused = StreamRefused(
+            "the session is going away and takes no more requests" if self._error is None else str(self._error),
+            ErrorCode.REFUSED_STREAM,
+            Initiator.LOCAL if self.goawayCode is None else Initiator.PEER,
+            lastStreamID=self.goawayLastStreamID,
+            processed=False,
+            reason=self._error,
+        )
+        stream._finish(ErrorCode.REFUSED_STREAM if self._error is None else ErrorCode.INTERNAL_ERROR, refused, refused)
+
+    def _refusePending(self) -> None:
+        pending, self._pending = self._pending, deque()
+        for stream in pending:
+            self._refuse(stream)
+
+    def _endStreams(self, code: int, error: Exception | None, *, keep: bool) -> None:
+        super()._endStreams(code, error, keep=keep)
+        self._refusePending()
+
+    def _countPending(self) -> int:
+        return len(self._pending)
+
+    def _openPending(self) -> None:
+        """
+        Send requests that wait, oldest first, as the server's limit allows.
+        """
+        if not self._pending or self._link is None or self._closed:
+            return
+        self._batch += 1
+        try:
+            while self._pending and self._engine.canOpen():
+                self._pending.popleft()._open()
+        finally:
+            self._batch -= 1
+        self._flush()
+
+    def _streamDone(self, stream: Stream) -> None:
+        if stream.id is None and stream in self._pending:
+            self._pending.remove(cast(ClientStream, stream))
+        super()._streamDone(stream)
+        self._openPending()
+
+    def _abandonConnecting(self) -> None:
+        if self._attempt is not None:
+            self._attempt.stop()
+        super()._abandonConnecting()
+
+    def linkConnected(self, link: Any, encrypted: bool) -> None:
+        """See L{Session.linkConnected}."""
+        if self._destroyed or self._closed:
+            link.abort()
+            return
+        super().linkConnected(link, encrypted)
+        self._openPending()
+
+    def linkLost(self, error: Exception | None) -> None:
+        """See L{Session.linkLost}."""
+        if not self.ready and self._error is None and not self._destroyed and not self._finishing:
+            text = "the server closed the connection" if error is None else describe(error)
+            self._error = ConnectFailed("h2", f"{text} before it sent its SETTINGS", error)
+        super().linkLost(error)
+
+    def prefaceReceived(self) -> None:
+        """See L{EngineOwner<txh2session._engine.EngineOwner>}."""
+        super().prefaceReceived()
+        self._openPending()
+
+    def settingsReceived(self) -> None:
+        """See L{EngineOwner<txh2session._engine.EngineOwner>}."""
+        super().settingsReceived()
+        self._openPending()
+
+    def responseReceived(self, streamID: int, headers: Headers, ended: bool) -> None:
+        """See L{EngineOwner<txh2session._engine.EngineOwner>}."""
+        stream = self._streams.get(streamID)
+        if stream is not None:
+            stream._headersReceived(headers, ended)
+
+    def informationReceived(self, streamID: int, headers: Headers) -> None:
+        """See L{EngineOwner<txh2session._engine.EngineOwner>}."""
+        stream = self._streams.get(streamID)
+        if stream is not None:
+            stream._touch()
+            stream._tell("informationReceived", headers)
+
+
+class _Attempt(Factory):
+    """
+    One try to connect a session.
+    """
+
+    noisy = False
+
+    def __init__(self, reactor: Any, session: ClientSession, timeouts: Timeouts) -> None:
+        self._reactor = reactor
+        self._session = session
+        self._timeouts = timeouts
+        self._connecting: Deferred[Any] | None = None
+        self._protocol: HTTP2Protocol | None = None
+        self._deadline: DelayedCall | None = None
+        self._stopped = False
+
+    def start(self, endpoint: IStreamClientEndpoint) -> None:
+        """
+        Connect.
+        """
+        self._session._attempt = self
+        if self._timeouts.connect:
+            self._deadline = self._reactor.callLater(self._timeouts.connect, self._late)
+            self._session.whenReady().addBoth(lambda _: self._stopDeadline())
+        self._connecting = endpoint.connect(self)
+        self._connecting.addErrback(self._failed)
+
+    def buildProtocol(self, addr: IAddress | None) -> HTTP2Protocol:
+        """See L{Factory}."""
+        clock = cast(IReactorTime, self._reactor)
+        self._protocol = HTTP2Protocol(self._session, self._timeouts, clock, server=False)
+        self._protocol.factory = self
+        return self._protocol
+
+    def _failed(self, failure: Failure) -> None:
+        """
+        There is no connection.
+        """
+        error = failure.value
+        if not self._stopped:
+            stage = "dns" if failure.check(DNSLookupError) else "tcp"
+            self._session.linkFailed(ConnectFailed(stage, describe(error), error))
+        self._session.linkLost(None)
+
+    def _late(self) -> None:
+        self._deadline = None
+        stage = "tcp" if self._protocol is None else self._protocol.stage
+        self._session.linkFailed(ConnectFailed(stage, f"no session within {self._timeouts.connect:g} seconds"))
+        self.stop()
+
+    def _stopDeadline(self) -> None:
+        if self._deadline is not None:
+            deadline, self._deadline = self._deadline, None
+            deadline.cancel()
+
+    def stop(self) -> None:
+        """
+        Give up.
+        """
+        self._stopped = True
+        if self._protocol is not None and self._protocol.transport is not None:
+            self._protocol.abort()
+        elif self._connecting is not None:
+            self._connecting.cancel()
+
+
+def openSession(
+    reactor: Any,
+    url: str | bytes,
+    *,
+    endpoint: IStreamClientEndpoint | None = None,
+    contextFactory: IPolicyForHTTPS | None = None,
+    settings: Settings | None = None,
+    limits: Limits | None = None,
+    timeouts: Timeouts | None = None,
+    listener: SessionListener | None = None,
+) -> ClientSession:
+    """
+    Begin to connect to a server and return the session at once, still connecting: requests may be made and wait.
+
+    What goes wrong arrives through the session: C{whenConnected()}, C{whenReady()} and C{whenClosed()} fail with a
+    L{ConnectFailed<txh2session.ConnectFailed>}, and so do the requests, as the C{reason} of a L{StreamRefused
+    <txh2session.StreamRefused>}.
+
+    The parameters are those of L{connect}.
+    """
+    scheme, host, port, authority = _parse(url)
+    chosen = timeouts or Timeouts()
+    session = ClientSession(scheme, authority, settings, limits, chosen, listener)
+    if endpoint is None:
+        endpoint = HostnameEndpoint(reactor, host, port, timeout=chosen.connect or 30)
+    if scheme == "https":
+        policy = contextFactory or clientContextFactory()
+        endpoint = wrapClientTLS(policy.creatorForNetloc(host.encode("ascii"), port), endpoint)
+    _Attempt(reactor, session, chosen).start(endpoint)
+    return session
+
+
+def connect(
+    reactor: Any,
+    url: str | bytes,
+    *,
+    endpoint: IStreamClientEndpoint | None = None,
+    contextFactory: IPolicyForHTTPS | None = None,
+    settings: Settings | None = None,
+    limits: Limits | None = None,
+    timeouts: Timeouts | None = None,
+    listener: SessionListener | None = None,
+) -> Deferred[ClientSession]:
+    """
+    Connect to a server: over TLS with ALPN to an C{https:} URL, in clear text with prior knowledge to an C{http:} one.
+
+    @param reactor: the reactor.
+    @param url: only its scheme, host and port count.
+    @param endpoint: where to connect to instead of the URL's host and port, without TLS.
+    @param contextFactory: says what is trusted over TLS; the platform's certificate authorities if not given.  See
+        L{clientContextFactory<txh2session.clientContextFactory>}.
+    @param settings: what is announced to the server.
+    @param limits: what the session may cost.
+    @param timeouts: how long things may take.
+    @param listener: told what happens to the session.
+
+    @return: fires with the L{ClientSession} when the server's SETTINGS have arrived, so that it surely speaks HTTP/2; fails
+        with a L{ConnectFailed<txh2session.ConnectFailed>} that names the stage, or with the session's error.  Cancelling it
+        gives the attempt up.
+
+    @raise InvalidURL: for a URL that cannot be read or has another scheme.
+    @raise InvalidSetting: for settings that a client must not announce.
+    """
+    session = openSession(
+        reactor,
+        url,
+        endpoint=endpoint,
+        contextFactory=contextFactory,
+        settings=settings,
+        limits=limits,
+        timeouts=timeouts,
+        listener=listener,
+    )
+
+    def cancelled(waiting: Deferred[ClientSession]) -> None:
+        waiting.errback(CancelledError())
+        session.destroy(StreamError("connecting was cancelled", ErrorCode.CANCEL), ErrorCode.CANCEL)
+
+    result: Deferred[ClientSession] = Deferred(cancelled)
+
+    def failed(failure: Failure) -> None:
+        if not result.called:
+            result.errback(failure)
+
+    session.whenReady().addCallbacks(lambda _: result.callback(session), failed)
+    return result
+
+
+def _parse(url: str | bytes) -> tuple[str, str, int, str]:
+    """
+    Take a URL apart.
+
+    @return: scheme, host as a name in ASCII or an address, port, and authority.
+    """
+    try:
+        text = url.decode("ascii") if isinstance(url, bytes) else url
+        parsed = URL.from_text(text)
+        if not parsed.host.isascii():
+            parsed = parsed.to_uri()
+    except (URLParseError, ValueError, TypeError) as error:
+        raise InvalidURL(f"not a URL: {url!r}: {error}") from error
+    if parsed.scheme not in ("http", "https"):
+        raise InvalidURL(f"a URL of scheme http or https is needed, not {url!r}")
+    if not parsed.host or parsed.port is None:
+        raise InvalidURL(f"a URL with a host is needed, not {url!r}")
+    host = parsed.host
+    shown = f"[{host}]" if ":" in host else host
+    if parsed.port != (443 if parsed.scheme == "https" else 80):
+        shown = f"{shown}:{parsed.port}"
+    return parsed.scheme, host, parsed.port, shown

@@ -1,0 +1,388 @@
+"""
+The server's side: L{Server} is a factory for any endpoint, L{ServerSession} and L{ServerStream} are what it serves.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Coroutine
+from email.utils import formatdate
+from inspect import iscoroutine
+from typing import Any, TypeAlias
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import (
+    IAddress,
+    IListeningPort,
+    IProtocolFactory,
+    IProtocolNegotiationFactory,
+    IReactorTime,
+    IStreamServerEndpoint,
+)
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from txh2session._states import Sending, SessionState, nextSending
+from txh2session._timer import DelayedCall
+from txh2session._waiters import Waiters
+from txh2session.errors import ErrorCode, HTTP2Error, InvalidSetting, InvalidState
+from txh2session.headers import Headers, HeadersLike, informationalHeaders, responseHeaders
+from txh2session.listeners import SessionListener
+from txh2session.protocol import HTTP2Protocol
+from txh2session.session import Session
+from txh2session.settings import MAX_WINDOW, Limits, Settings, Timeouts, checkSeconds
+from txh2session.stream import Stream
+
+_log = Logger()
+
+StreamReceived: TypeAlias = "Callable[[ServerStream, Headers], Deferred[Any] | Coroutine[Any, Any, Any] | None]"
+"""What a server is made of: called with each request's stream and headers as soon as the headers are there."""
+
+_BODILESS = frozenset({204, 205, 304})
+"""Answers that have no body (RFC 9110 sections 15.3.5, 15.3.6 and 15.4.5)."""
+
+
+class _Date:
+    """
+    The C{date} field, made once a second.
+    """
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._text = b""
+
+    def now(self) -> bytes:
+        """
+        Make the field's value (RFC 9110 section 6.6.1).
+        """
+        second = int(time.time())
+        if second != self._second:
+            self._second = second
+            self._text = formatdate(second, usegmt=True).encode("ascii")
+        return self._text
+
+
+_date = _Date()
+
+
+class ServerStream(Stream):
+    """
+    A request and the answer to it.
+
+    Answer with L{respond}, then L{write<Stream.write>} and L{end<Stream.end>}; both answer 200 by themselves if nothing was
+    said.  Where the answer has no body (to HEAD, or 204, 205 and 304) what is written is dropped, so that an application
+    need not look.
+
+    When the answer has been sent and nobody reads the rest of the request, it is reset with NO_ERROR so that the client
+    stops sending (RFC 9113 section 8.1).
+    """
+
+    session: ServerSession
+    headers: Headers
+
+    def __init__(self, session: ServerSession, streamID: int) -> None:
+        super().__init__(session, streamID, Sending.HEADERS)
+        self._bodiless = False
+        self._unreadCall: DelayedCall | None = None
+
+    @property
+    def headRequest(self) -> bool:
+        """
+        Whether the method is HEAD.
+        """
+        return self.headers.get(b":method") == b"HEAD"
+
+    def respond(self, headers: HeadersLike | None = None, endStream: bool = False) -> None:
+        """
+        Send the final response's headers (Node's reference 10.1).
+
+        @param headers: C{:status} is 200 and C{date} is now unless given.
+        @param endStream: whether there is no body.
+
+        @raise InvalidHeader: for headers that may not be sent; nothing has been sent then.
+        @raise InvalidState: the second time, or on a stream that is closed.
+        """
+        checked = responseHeaders(headers, _date.now())
+        self._sending = nextSending(self._sending, "respond")
+        self.sentHeaders = checked
+        if checked.status in _BODILESS or self.headRequest:
+            self._bodiless = endStream = True
+        if endStream:
+            self._sending = nextSending(self._sending, "end")
+        self._touch()
+        assert self.id is not None
+        self._owner._engine.sendHeaders(self.id, checked, endStream)
+        self._owner._flush()
+
+    def additionalHeaders(self, headers: HeadersLike) -> None:
+        """
+        Send a 1xx response before the final one (Node's reference 10.3), for example C{{":status": 103, "link": ...}}.
+
+        @raise InvalidHeader: if C{:status} is missing, 101, or not between 100 and 199.
+        @raise InvalidState: after L{respond}, or on a stream that is closed.
+        """
+        checked = informationalHeaders(headers)
+        self._sending = nextSending(self._sending, "inform")
+        self.sentInformation.append(checked)
+        assert self.id is not None
+        self._owner._engine.sendInformation(self.id, checked)
+        self._owner._flush()
+
+    def write(self, data: bytes) -> None:
+        """See L{Stream.write}."""
+        if not self._bodiless:
+            super().write(data)
+
+    def end(self, data: bytes | None = None, trailers: HeadersLike | None = None) -> None:
+        """See L{Stream.end}."""
+        if self._bodiless:
+            return
+        if self._sending is Sending.HEADERS and not data and trailers is None:
+            self.respond(endStream=True)
+        else:
+            super().end(data, trailers)
+
+    def _beforeBody(self) -> None:
+        self.respond()
+
+    def _endSent(self) -> None:
+        super()._endSent()
+        if not self._finished and self._isUnread():
+            # Not at once: who answered may be about to read, and the rest may be in the read that is worked on.
+            self._unreadCall = self._owner._clock.callLater(0, self._resetUnread)
+
+    def _isUnread(self) -> bool:
+        return self._buffer is None or self._buffer.reader is None
+
+    def _resetUnread(self) -> None:
+        """
+        Stop the client's upload, which nobody reads.
+        """
+        self._unreadCall = None
+        if self._isUnread():
+            self._reset(ErrorCode.NO_ERROR)
+
+    def _finish(
+        self, code: ErrorCode | int, error: Exception | None, cut: Exception | None, *, keep: bool = True
+    ) -> None:
+        if self._unreadCall is not None:
+            self._unreadCall.cancel()
+            self._unreadCall = None
+        super()._finish(code, error, cut, keep=keep)
+
+    def _handlerFailed(self, failure: Failure) -> None:
+        """
+        The application's C{streamReceived} failed: answer 500 if nothing was sent, else reset (Node's reference 6.6).
+        """
+        if self.closed and failure.check(HTTP2Error):
+            return  # it was told that the stream or the session ended, and had nothing to add
+        _log.failure("streamReceived failed for {stream!r}", failure=failure, stream=self)
+        if self._finished:
+            return
+        if self._sending is Sending.HEADERS:
+            self.respond({":status": 500}, endStream=True)
+        else:
+            error = failure.value
+            self.destroy(error if isinstance(error, Exception) else RuntimeError(repr(error)))
+
+
+class ServerSession(Session):
+    """
+    One client's connection.
+
+    @ivar server: the server that made it.
+    """
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(server.settings, server.limits, server.timeouts, server.listener)
+        self.server = server
+        self._draining = False
+
+    def _checkSettings(self, settings: Settings) -> None:
+        if settings.enablePush:
+            raise InvalidSetting("enablePush is for clients to announce (RFC 9113 section 6.5.2)")
+
+    def _idleSeconds(self) -> float:
+        return 60.0 if self._timeouts.idle is None else self._timeouts.idle
+
+    def drain(self, grace: float | None = None) -> Deferred[None]:
+        """
+        End the session without losing a request that is on its way: announce it with a GOAWAY that excludes nothing, wait
+        one PING round trip, then name the last stream, let the open ones finish and go (RFC 9113 section 6.8).
+
+        @param grace: seconds after which the session is destroyed; for ever if not given.
+
+        @return: as L{Session.whenClosed}.
+        """
+        if grace is not None:
+            grace = checkSeconds("grace", grace)
+        if self._state is SessionState.CONNECTING:
+            self._destroy(None, ErrorCode.NO_ERROR, goAwayCode=None, keep=False)
+        elif self._state is SessionState.OPEN and not self._draining:
+            self._draining = True
+            self._engine.goAway(ErrorCode.NO_ERROR, MAX_WINDOW, b"")
+            answer = self.ping(timeout=self._timeouts.drain or None)
+            answer.addBoth(lambda _: self._beginClosing(sendGoAway=True) if self._state is SessionState.OPEN else None)
+        if grace is not None and self._link is not None and not self._destroyed:
+            call = self._link.callLater(grace, self.destroy)
+            self._calls.append(call)
+        return self.whenClosed()
+
+    def requestReceived(self, streamID: int, headers: Headers, ended: bool) -> None:
+        """See L{EngineOwner<txh2session._engine.EngineOwner>}."""
+        stream = self._streams[streamID] = ServerStream(self, streamID)
+        stream._headersReceived(headers, ended)
+        if self._listeners:
+            self._tell("streamReceived", stream, headers)
+        if stream._finished:
+            return
+        try:
+            result = self.server.streamReceived(stream, headers)
+        except Exception:
+            stream._handlerFailed(Failure())
+            return
+        if result is None:
+            return
+        if iscoroutine(result):
+            result = Deferred.fromCoroutine(result)
+        if isinstance(result, Deferred):
+            result.addErrback(stream._handlerFailed)
+
+    def _bookKeeping(self) -> None:
+        self.server._sessionGone(self)
+
+
+@implementer(IProtocolNegotiationFactory)
+class Server(Factory):
+    """
+    Serves HTTP/2 on any stream endpoint: over TLS with ALPN, which it offers by itself, and in clear text to clients that
+    know (h2c with prior knowledge).
+
+    Give it to C{endpoint.listen}, or let L{listen} do that and remember the port.
+
+    @ivar sessions: the sessions that are open now.
+    """
+
+    noisy = False
+
+    def __init__(
+        self,
+        streamReceived: StreamReceived,
+        *,
+        settings: Settings | None = None,
+        limits: Limits | None = None,
+        timeouts: Timeouts | None = None,
+        listener: SessionListener | None = None,
+        http1: IProtocolFactory | None = None,
+        clock: IReactorTime | None = None,
+    ) -> None:
+        """
+        @param streamReceived: called with each request's L{ServerStream} and L{Headers}, as soon as the headers are there;
+            a plain function, one that returns a Deferred, or a coroutine function.  If it fails, the client gets a 500, or
+            INTERNAL_ERROR if an answer had begun, and the failure is logged.
+        @param settings: what is announced to clients.
+        @param limits: what one session may cost.
+        @param timeouts: how long things may take.
+        @param listener: told what happens to each session.
+        @param http1: a factory (a L{twisted.web.server.Site}, say) for clients that speak HTTP/1.1, on the same port.
+        @param clock: tells the time; the transport's reactor if not given.
+        """
+        self.streamReceived = streamReceived
+        self.settings = settings or Settings()
+        self.limits = limits or Limits()
+        self.timeouts = timeouts or Timeouts()
+        self.listener = listener
+        self.http1 = http1
+        self.clock = clock
+        self.sessions: set[ServerSession] = set()
+        self._ports: list[IListeningPort] = []
+        self._closing = False
+        self._closedWaiters: Waiters[None] = Waiters()
+        if self.settings.enablePush:
+            raise InvalidSetting("enablePush is for clients to announce (RFC 9113 section 6.5.2)")
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """See L{IProtocolNegotiationFactory}."""
+        return [b"h2"] if self.http1 is None else [b"h2", b"http/1.1"]
+
+    def buildProtocol(self, addr: IAddress | None) -> HTTP2Protocol | None:
+        """See L{IProtocolFactory}."""
+        if self._closing:
+            return None
+        session = ServerSession(self)
+        self.sessions.add(session)
+        protocol = HTTP2Protocol(session, self.timeouts, self.clock, server=True, http1=self.http1)
+        protocol.factory = self
+        return protocol
+
+    def listen(self, endpoint: IStreamServerEndpoint) -> Deferred[IListeningPort]:
+        """
+        Listen on an endpoint until L{close}.
+
+        @return: fires with the port; fails as C{endpoint.listen} does.
+        """
+        if self._closing:
+            raise InvalidState("the server is closing")
+
+        def listening(port: IListeningPort) -> IListeningPort:
+            self._ports.append(port)
+            return port
+
+        waiting: Deferred[IListeningPort] = endpoint.listen(self)
+        return waiting.addCallback(listening)
+
+    def updateSettings(self, **changes: object) -> None:
+        """
+        Change what future sessions announce (Node's reference 11.16).
+
+        @raise InvalidSetting: for an unknown name or a value out of range.
+        """
+        changed = self.settings.changed(**changes)
+        if changed.enablePush:
+            raise InvalidSetting("enablePush is for clients to announce (RFC 9113 section 6.5.2)")
+        self.settings = changed
+
+    def close(self, grace: float | None = None) -> Deferred[None]:
+        """
+        Stop listening, and let every session L{drain<ServerSession.drain>}.
+
+        @param grace: seconds after which sessions that are still there are destroyed; for ever if not given.
+
+        @return: fires with L{None} when the last session is gone, also the second time.
+        """
+        if grace is not None:
+            grace = checkSeconds("grace", grace)
+        self._closing = True
+        ports, self._ports = self._ports, []
+        stopped = gatherResults([_stop(port) for port in ports], consumeErrors=True)
+        for session in list(self.sessions):
+            session.drain(grace).addErrback(lambda _: None)  # each session's error is its own listeners' to know
+        stopped.addBoth(self._portsStopped)
+        return self._closedWaiters.when()
+
+    def _portsStopped(self, result: object) -> None:
+        if isinstance(result, Failure):
+            _log.failure("a port did not stop", failure=result)
+        self._closeIfEmpty()
+
+    def _closeIfEmpty(self) -> None:
+        if self._closing and not self.sessions:
+            self._closedWaiters.fire(None)
+
+    def _sessionGone(self, session: ServerSession) -> None:
+        self.sessions.discard(session)
+        self._closeIfEmpty()
+
+
+def _stop(port: IListeningPort) -> Deferred[Any]:
+    """
+    Stop a port, whose C{stopListening} may return nothing.
+    """
+    stopped = port.stopListening()
+    if isinstance(stopped, Deferred):
+        return stopped
+    done: Deferred[Any] = Deferred()
+    done.callback(None)
+    return done

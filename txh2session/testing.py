@@ -1,0 +1,622 @@
+"""
+For tests of code that uses this package, and of the package itself: two ends of a connection in memory, a fake clock, and
+a peer that sends whatever frames it is told to, right or wrong.
+
+  - L{connectedSessions} gives a client's and a server's session that are connected through a L{Pipe}.
+  - L{FramePeer} is one end of a connection that speaks single frames.
+  - L{Pipe} moves bytes between any two Twisted protocols, with back-pressure, in pieces of a chosen size.
+
+Nothing moves until C{pump()} is called, and time passes only when the clock is told so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from hpack import Decoder, Encoder
+from hyperframe.frame import (
+    DataFrame,
+    ExtensionFrame,
+    Frame,
+    GoAwayFrame,
+    HeadersFrame,
+    PingFrame,
+    PriorityFrame,
+    PushPromiseFrame,
+    RstStreamFrame,
+    SettingsFrame,
+    WindowUpdateFrame,
+)
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import (
+    IConsumer,
+    IHalfCloseableProtocol,
+    IProducer,
+    IProtocol,
+    IPushProducer,
+    ITransport,
+)
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from txh2session._frames import PREFACE
+from txh2session.client import ClientSession
+from txh2session.listeners import SessionListener
+from txh2session.protocol import HTTP2Protocol
+from txh2session.server import Server, ServerSession, StreamReceived
+from txh2session.settings import Limits, Settings, Timeouts
+
+
+@implementer(ITransport, IConsumer, IPushProducer)
+class PipeTransport:
+    """
+    One end's transport: keeps what is written until the pipe moves it.
+
+    @ivar highWater: bytes kept at which the producer is paused, as Twisted's transports do at 64 KiB.
+    @ivar buffer: what was written and has not been moved.
+    @ivar readingPaused: whether the protocol has paused reading.
+    @ivar written: how many bytes were ever written.
+    @ivar writes: how often C{write} was called.
+    """
+
+    def __init__(self, name: str, peer: str) -> None:
+        self.highWater = 64 * 1024
+        self.buffer = bytearray()
+        self.readingPaused = False
+        self.written = 0
+        self.writes = 0
+        self.disconnecting = False
+        self.connected = True
+        self.finSent = False
+        self.aborted = False
+        self._halfClosed = False
+        self._host = IPv4Address("TCP", "127.0.0.1", 1 if name == "client" else 2)
+        self._peer = IPv4Address("TCP", "127.0.0.1", 1 if peer == "client" else 2)
+        self._producer: Any = None
+        self._streaming = False
+        self._producerPaused = False
+
+    def write(self, data: bytes) -> None:
+        """See L{ITransport}."""
+        if not isinstance(data, bytes):
+            raise TypeError("transports take bytes")
+        if not self.connected or self.disconnecting or self._halfClosed:
+            return
+        self.writes += 1
+        self.written += len(data)
+        self.buffer += data
+        if self._producer is not None and self._streaming and len(self.buffer) > self.highWater:
+            if not self._producerPaused:
+                self._producerPaused = True
+                self._producer.pauseProducing()
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        """See L{ITransport}."""
+        self.write(b"".join(data))
+
+    def taken(self) -> None:
+        """
+        The pipe has moved bytes: resume the producer when nothing is left.
+        """
+        if not self.buffer and self._producer is not None and (self._producerPaused or not self._streaming):
+            self._producerPaused = False
+            self._producer.resumeProducing()
+
+    def registerProducer(self, producer: IProducer, streaming: bool) -> None:
+        """See L{IConsumer}."""
+        if self._producer is not None:
+            raise RuntimeError("a producer is registered already")
+        self._producer = producer
+        self._streaming = streaming
+
+    def unregisterProducer(self) -> None:
+        """See L{IConsumer}."""
+        self._producer = None
+
+    def loseConnection(self) -> None:
+        """See L{ITransport}."""
+        self.disconnecting = True
+
+    def loseWriteConnection(self) -> None:
+        """See L{twisted.internet.interfaces.ITCPTransport}."""
+        self._halfClosed = True
+
+    def abortConnection(self) -> None:
+        """See L{twisted.internet.interfaces.ITCPTransport}."""
+        self.aborted = True
+        self.buffer.clear()
+
+    def pauseProducing(self) -> None:
+        """See L{IPushProducer}."""
+        self.readingPaused = True
+
+    def resumeProducing(self) -> None:
+        """See L{IPushProducer}."""
+        self.readingPaused = False
+
+    def stopProducing(self) -> None:
+        """See L{IPushProducer}."""
+        self.loseConnection()
+
+    def getPeer(self) -> IPv4Address:
+        """See L{ITransport}."""
+        return self._peer
+
+    def getHost(self) -> IPv4Address:
+        """See L{ITransport}."""
+        return self._host
+
+    @property
+    def finishing(self) -> bool:
+        """
+        Whether this end will send nothing after what it has written.
+        """
+        return self.disconnecting or self._halfClosed
+
+
+class Pipe:
+    """
+    Two protocols connected in memory.
+
+    @ivar first: the transport of the first protocol.
+    @ivar second: the transport of the second.
+    @ivar chunk: how many bytes are delivered at once, L{None} for all there are.
+    """
+
+    def __init__(self, first: IProtocol, second: IProtocol, chunk: int | None = None) -> None:
+        self.chunk = chunk
+        self.first = PipeTransport("client", "server")
+        self.second = PipeTransport("server", "client")
+        self._ends = ((self.first, first, self.second, second), (self.second, second, self.first, first))
+        self._held: set[PipeTransport] = set()
+        second.makeConnection(self.second)
+        first.makeConnection(self.first)
+
+    def hold(self, transport: PipeTransport) -> None:
+        """
+        Move nothing of what this end writes: its peer has stopped reading.
+        """
+        self._held.add(transport)
+
+    def release(self, transport: PipeTransport) -> None:
+        """
+        Move what this end writes again.
+        """
+        self._held.discard(transport)
+
+    def pump(self, rounds: int = 100_000) -> None:
+        """
+        Move bytes, and the ends of connections, until nothing is left to move.
+
+        @raise AssertionError: if that is not so after many rounds: the two keep each other busy.
+        """
+        for _ in range(rounds):
+            if not (self._step(*self._ends[0]) | self._step(*self._ends[1])):
+                return
+        raise AssertionError(f"the two ends are still busy after {rounds} rounds")
+
+    def lose(self, reason: Exception | None = None) -> None:
+        """
+        Cut the connection, as a TCP reset does; what has not been moved is lost.
+        """
+        error = ConnectionLost() if reason is None else reason
+        for transport, protocol, _, _ in self._ends:
+            if transport.connected:
+                transport.connected = False
+                transport.buffer.clear()
+                protocol.connectionLost(Failure(error))
+
+    def _step(self, source: PipeTransport, protocol: IProtocol, target: PipeTransport, other: IProtocol) -> bool:
+        """
+        Move what one end has to say.
+
+        @return: whether anything happened.
+        """
+        if source.aborted and source.connected:
+            source.connected = False
+            protocol.connectionLost(Failure(ConnectionLost()))
+            if target.connected:
+                target.connected = False
+                other.connectionLost(Failure(ConnectionLost()))
+            return True
+        if source in self._held:
+            return False
+        if source.buffer and not target.readingPaused:
+            size = len(source.buffer) if self.chunk is None else self.chunk
+            data = bytes(source.buffer[:size])
+            del source.buffer[:size]
+            if target.connected:
+                other.dataReceived(data)
+            source.taken()
+            return True
+        if source.buffer or not source.connected:
+            return False
+        if source.finishing and not source.finSent:
+            source.finSent = True
+            if target.connected and not target.finSent and IHalfCloseableProtocol.providedBy(other):
+                other.readConnectionLost()
+            self._closeIfDone(target, other, source)
+            self._closeIfDone(source, protocol, target)
+            return True
+        return False
+
+    def _closeIfDone(self, transport: PipeTransport, protocol: IProtocol, peer: PipeTransport) -> None:
+        """
+        Tell a protocol that its connection is gone once it has nothing to send and nothing to hear.
+        """
+        done = transport.finSent and (peer.finSent or transport.disconnecting)
+        if transport.connected and not transport.buffer and done:
+            transport.connected = False
+            protocol.connectionLost(Failure(ConnectionDone()))
+
+
+@dataclass
+class ConnectedSessions:
+    """
+    A client's and a server's session, connected.
+
+    @ivar client: the client's session.
+    @ivar server: the server.
+    @ivar pipe: what connects them.
+    @ivar clock: their clock.
+    """
+
+    client: ClientSession
+    server: Server
+    pipe: Pipe
+    clock: Clock
+
+    @property
+    def serverSession(self) -> ServerSession:
+        """
+        The server's session.
+        """
+        (session,) = self.server.sessions
+        return session
+
+    def pump(self) -> None:
+        """
+        Move all there is to move.
+        """
+        self.pipe.pump()
+
+    def advance(self, seconds: float) -> None:
+        """
+        Let time pass, then move all there is to move.
+        """
+        self.clock.advance(seconds)
+        self.pipe.pump()
+
+
+def connectedSessions(
+    streamReceived: StreamReceived,
+    *,
+    clock: Clock | None = None,
+    chunk: int | None = None,
+    settings: Settings | None = None,
+    limits: Limits | None = None,
+    timeouts: Timeouts | None = None,
+    listener: SessionListener | None = None,
+    clientSettings: Settings | None = None,
+    clientLimits: Limits | None = None,
+    clientTimeouts: Timeouts | None = None,
+    clientListener: SessionListener | None = None,
+    pump: bool = True,
+) -> ConnectedSessions:
+    """
+    Connect a client's session to a server's, in memory.
+
+    @param streamReceived: serves the requests, see L{Server<txh2session.Server>}.
+    @param chunk: how many bytes are delivered at once.
+    @param pump: whether to move the first bytes, so that both sides know each other's settings.
+
+    The parameters C{settings} to C{listener} are the server's, those that begin with C{client} the client's.
+    """
+    clock = clock or Clock()
+    server = Server(streamReceived, settings=settings, limits=limits, timeouts=timeouts, listener=listener, clock=clock)
+    client = ClientSession(
+        "http", "localhost", clientSettings, clientLimits, clientTimeouts or Timeouts(), clientListener
+    )
+    near = HTTP2Protocol(client, clientTimeouts or Timeouts(), clock, server=False)
+    far = server.buildProtocol(None)
+    assert far is not None  # the server is new
+    sessions = ConnectedSessions(client, server, Pipe(near, far, chunk), clock)
+    if pump:
+        sessions.pump()
+    return sessions
+
+
+class FramePeer:
+    """
+    One end of a connection that speaks single frames, right or wrong: for tests of how the other end takes them.
+
+    What the other end sends is collected in L{frames}; nothing is answered by itself, not even SETTINGS or PING.
+
+    @ivar transport: the other end's transport.
+    @ivar frames: what came, as frames of C{hyperframe}; header blocks are decoded into a C{fields} attribute.
+    @ivar lost: whether the other end has let the connection go.
+    """
+
+    def __init__(self, protocol: Any, *, client: bool = True) -> None:
+        """
+        @param protocol: the other end, for example C{server.buildProtocol(None)}.
+        @param client: whether this is the client's end.
+        """
+        self.frames: list[Frame] = []
+        self.lost = False
+        self.encoder = Encoder()
+        self._decoder = Decoder()
+        self._client = client
+        self._protocol = protocol
+        self._unread = bytearray()
+        self._prefaceDue = not client
+        self.transport = PipeTransport("server" if client else "client", "client" if client else "server")
+        protocol.makeConnection(self.transport)
+
+    @classmethod
+    def toServer(cls, server: Server, *, start: bool = True) -> FramePeer:
+        """
+        Be a client of a server.
+
+        @param start: whether to send the preface and SETTINGS, and to acknowledge the server's.
+        """
+        peer = cls(server.buildProtocol(None))
+        if start:
+            peer.start()
+        return peer
+
+    @classmethod
+    def toClient(
+        cls, session: ClientSession, clock: Clock, *, timeouts: Timeouts | None = None, start: bool = True
+    ) -> FramePeer:
+        """
+        Be the server of a client's session.
+
+        @param start: whether to send SETTINGS, and to acknowledge the client's.
+        """
+        peer = cls(HTTP2Protocol(session, timeouts or Timeouts(), clock, server=False), client=False)
+        if start:
+            peer.start()
+        return peer
+
+    def start(self, **settings: int) -> None:
+        """
+        Send the preface and SETTINGS, acknowledge the other end's, and forget what came so far.
+
+        @param settings: values by name, for example C{INITIAL_WINDOW_SIZE=0}.
+        """
+        if self._client:
+            self.sendBytes(PREFACE)
+        self.settings(**settings)
+        self.send(SettingsFrame(0, flags=["ACK"]))
+        self.take()
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # Sending
+
+    def sendBytes(self, data: bytes) -> None:
+        """
+        Send bytes as they are.
+        """
+        if self.transport.connected and not self.lost:
+            self._protocol.dataReceived(data)
+        self._look()
+
+    def send(self, *frames: Frame) -> None:
+        """
+        Send frames, all in one read of the other end's.
+        """
+        self.sendBytes(b"".join(frame.serialize() for frame in frames))
+
+    def headers(
+        self, streamID: int, fields: Iterable[tuple[str, str]], end: bool = False, *, flags: Iterable[str] = ()
+    ) -> HeadersFrame:
+        """
+        Make a HEADERS frame.
+        """
+        frame = HeadersFrame(streamID, self.encoder.encode(list(fields)), flags=["END_HEADERS", *flags])
+        if end:
+            frame.flags.add("END_STREAM")
+        return frame
+
+    def get(self, streamID: int, path: str = "/", *extra: tuple[str, str], method: str = "GET") -> HeadersFrame:
+        """
+        Make the HEADERS of a whole request.
+        """
+        return self.headers(streamID, [*requestFields(method, path), *extra], end=True)
+
+    def post(self, streamID: int, path: str = "/", *extra: tuple[str, str]) -> HeadersFrame:
+        """
+        Make the HEADERS of a request with a body.
+        """
+        return self.headers(streamID, [*requestFields("POST", path), *extra])
+
+    def response(self, streamID: int, *extra: tuple[str, str], status: int = 200, end: bool = False) -> HeadersFrame:
+        """
+        Make the HEADERS of a response.
+        """
+        return self.headers(streamID, [(":status", str(status)), *extra], end)
+
+    @staticmethod
+    def data(streamID: int, data: bytes = b"", end: bool = False, *, padding: int | None = None) -> DataFrame:
+        """
+        Make a DATA frame.
+        """
+        frame = DataFrame(streamID, data, flags=["END_STREAM"] if end else [])
+        if padding is not None:
+            frame.flags.add("PADDED")
+            frame.pad_length = padding
+        return frame
+
+    @staticmethod
+    def reset(streamID: int, code: int = 8) -> RstStreamFrame:
+        """
+        Make a RST_STREAM frame; CANCEL unless said otherwise.
+        """
+        return RstStreamFrame(streamID, code)
+
+    @staticmethod
+    def window(streamID: int, increment: int) -> WindowUpdateFrame:
+        """
+        Make a WINDOW_UPDATE frame.
+        """
+        return WindowUpdateFrame(streamID, increment)
+
+    @staticmethod
+    def ping(payload: bytes = b"12345678", ack: bool = False) -> PingFrame:
+        """
+        Make a PING frame.
+        """
+        return PingFrame(0, payload, flags=["ACK"] if ack else [])
+
+    @staticmethod
+    def goAway(lastStreamID: int, code: int = 0, data: bytes = b"") -> GoAwayFrame:
+        """
+        Make a GOAWAY frame.
+        """
+        return GoAwayFrame(0, lastStreamID, code, data)
+
+    @staticmethod
+    def priority(streamID: int, dependsOn: int = 0) -> PriorityFrame:
+        """
+        Make a PRIORITY frame.
+        """
+        return PriorityFrame(streamID, dependsOn, 15)
+
+    @staticmethod
+    def unknown(kind: int = 0xBB, streamID: int = 0, body: bytes = b"") -> ExtensionFrame:
+        """
+        Make a frame of a type that HTTP/2 does not know.
+        """
+        return ExtensionFrame(kind, streamID, body=body)
+
+    def promise(self, streamID: int, promisedID: int, path: str = "/pushed") -> PushPromiseFrame:
+        """
+        Make a PUSH_PROMISE frame.
+        """
+        block = self.encoder.encode(requestFields("GET", path))
+        return PushPromiseFrame(streamID, promisedID, block, flags=["END_HEADERS"])
+
+    def settings(self, **settings: int) -> None:
+        """
+        Send SETTINGS, values by name.
+        """
+        self.send(SettingsFrame(0, {getattr(SettingsFrame, name): value for name, value in settings.items()}))
+
+    def close(self) -> None:
+        """
+        Close this end: the other reads the end of the stream.
+        """
+        self._end(ConnectionDone())
+
+    def abort(self) -> None:
+        """
+        Cut the connection, as a TCP reset does.
+        """
+        self._end(ConnectionLost())
+
+    def _end(self, error: Exception) -> None:
+        if self.transport.connected:
+            self.transport.connected = False
+            self.lost = True
+            self._protocol.connectionLost(Failure(error))
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # Receiving
+
+    def _look(self) -> None:
+        """
+        Read what the other end has written.
+        """
+        transport = self.transport
+        while transport.buffer:
+            self._unread += transport.buffer
+            transport.buffer.clear()
+            transport.taken()
+        if self._prefaceDue and len(self._unread) >= len(PREFACE):
+            assert self._unread.startswith(PREFACE), bytes(self._unread[:30])
+            del self._unread[: len(PREFACE)]
+            self._prefaceDue = False
+        while len(self._unread) >= 9 and not self._prefaceDue:
+            frame, length = Frame.parse_frame_header(memoryview(bytes(self._unread[:9])))
+            if len(self._unread) < 9 + length:
+                break
+            frame.parse_body(memoryview(bytes(self._unread[9 : 9 + length])))
+            del self._unread[: 9 + length]
+            if isinstance(frame, (HeadersFrame, PushPromiseFrame)):
+                frame.fields = [  # type: ignore[union-attr]
+                    (bytes(name).decode(), bytes(value).decode())
+                    for name, value in self._decoder.decode(frame.data, raw=True)
+                ]
+            self.frames.append(frame)
+        self._lookForEnd()
+
+    def _lookForEnd(self) -> None:
+        """
+        Answer the other end's close with ours.
+        """
+        transport = self.transport
+        if transport.connected and (transport.finishing or transport.aborted):
+            self._end(ConnectionLost() if transport.aborted else ConnectionDone())
+
+    def take(self, kind: type[Frame] | None = None) -> list[Any]:
+        """
+        Take out what came since the last time.
+
+        @param kind: leave everything but frames of this class.
+        """
+        self._look()
+        taken = [frame for frame in self.frames if kind is None or isinstance(frame, kind)]
+        self.frames = [frame for frame in self.frames if not (kind is None or isinstance(frame, kind))]
+        return taken
+
+    def names(self) -> list[str]:
+        """
+        Take out what came since the last time, as short descriptions: C{"HEADERS 1 END_STREAM"}, C{"GOAWAY 1
+        PROTOCOL_ERROR"}.  Handy to compare with.
+        """
+        return [describeFrame(frame) for frame in self.take()]
+
+
+def requestFields(method: str = "GET", path: str = "/", authority: str = "localhost") -> list[tuple[str, str]]:
+    """
+    The pseudo-header fields of a request.
+    """
+    return [(":method", method), (":scheme", "http"), (":authority", authority), (":path", path)]
+
+
+def describeFrame(frame: Frame) -> str:
+    """
+    Describe a frame in a few words.
+    """
+    from txh2session.errors import codeName
+
+    name = {
+        DataFrame: "DATA",
+        HeadersFrame: "HEADERS",
+        RstStreamFrame: "RST_STREAM",
+        SettingsFrame: "SETTINGS",
+        PushPromiseFrame: "PUSH_PROMISE",
+        PingFrame: "PING",
+        GoAwayFrame: "GOAWAY",
+        WindowUpdateFrame: "WINDOW_UPDATE",
+    }.get(type(frame), type(frame).__name__)
+    parts = [name]
+    if isinstance(frame, GoAwayFrame):
+        parts += [str(frame.last_stream_id), codeName(frame.error_code).split(" (")[0]]
+    elif frame.stream_id:
+        parts.append(str(frame.stream_id))
+    if isinstance(frame, RstStreamFrame):
+        parts.append(codeName(frame.error_code).split(" (")[0])
+    elif isinstance(frame, WindowUpdateFrame):
+        parts.append(str(frame.window_increment))
+    elif isinstance(frame, DataFrame):
+        parts.append(str(len(frame.data)))
+    if isinstance(frame, HeadersFrame):
+        parts += [value for key, value in frame.fields if key == ":status"]  # type: ignore[attr-defined]
+    parts += [flag for flag in ("END_STREAM", "ACK") if flag in frame.flags]
+    return " ".join(parts)
