@@ -196,15 +196,17 @@ class Multiplexer(FrameRules):
         try:
             events = conn.receive_data(raw)
         except DenialOfServiceError as error:
+            self._undoTermination(state)
             raise ConnectionFault(
                 ErrorCode.ENHANCE_YOUR_CALM, "a header list far too long", "maxHeaderListSize"
             ) from error
         except FlowControlError as error:
+            self._undoTermination(state)
             raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, str(error)) from error
         except ProtocolError as error:
+            self._undoTermination(state)
             if isinstance(error.__cause__, (HPACKError, IndexError, TypeError, UnicodeDecodeError)):
                 raise ConnectionFault(ErrorCode.COMPRESSION_ERROR, str(error)) from error
-            self._undoTermination(state)
             raise StreamFault(errorCodeOf(error), str(error)) from error
         for event in events:
             self._events[event.__class__](event)

@@ -138,7 +138,8 @@ class FrameRules:
         """
         if self._stopped:
             return
-        self.goAway(fault.code, None, str(fault).encode("utf-8", "replace"))
+        text = f"{fault}: {fault.limit}" if fault.limit else str(fault)
+        self.goAway(fault.code, None, text.encode("utf-8", "replace"))
         self.stop()
         initiator = Initiator.ABUSE if fault.limit else Initiator.PEER
         self._owner.failed(fault.code, initiator, str(fault), fault.limit)

@@ -18,7 +18,6 @@ from typing import Any
 from hpack import Decoder, Encoder
 from hyperframe.frame import (
     DataFrame,
-    ExtensionFrame,
     Frame,
     GoAwayFrame,
     HeadersFrame,
@@ -43,7 +42,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txh2session._frames import PREFACE
+from txh2session._frames import PREFACE, buildFrame
 from txh2session.client import ClientSession
 from txh2session.listeners import SessionListener
 from txh2session.protocol import HTTP2Protocol
@@ -330,6 +329,24 @@ def connectedSessions(
     return sessions
 
 
+@dataclass
+class RawFrame:
+    """
+    A frame of bytes, where C{hyperframe} has no class or will not write what is wanted.
+    """
+
+    kind: int
+    streamID: int
+    payload: bytes = b""
+    flags: int = 0
+
+    def serialize(self) -> bytes:
+        """
+        Write it.
+        """
+        return buildFrame(self.kind, self.flags, self.streamID, self.payload)
+
+
 class FramePeer:
     """
     One end of a connection that speaks single frames, right or wrong: for tests of how the other end takes them.
@@ -406,7 +423,7 @@ class FramePeer:
             self._protocol.dataReceived(data)
         self._look()
 
-    def send(self, *frames: Frame) -> None:
+    def send(self, *frames: Frame | RawFrame) -> None:
         """
         Send frames, all in one read of the other end's.
         """
@@ -488,11 +505,11 @@ class FramePeer:
         return PriorityFrame(streamID, dependsOn, 15)
 
     @staticmethod
-    def unknown(kind: int = 0xBB, streamID: int = 0, body: bytes = b"") -> ExtensionFrame:
+    def unknown(kind: int = 0xBB, streamID: int = 0, body: bytes = b"") -> RawFrame:
         """
         Make a frame of a type that HTTP/2 does not know.
         """
-        return ExtensionFrame(kind, streamID, body=body)
+        return RawFrame(kind, streamID, body)
 
     def promise(self, streamID: int, promisedID: int, path: str = "/pushed") -> PushPromiseFrame:
         """
