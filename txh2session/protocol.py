@@ -21,7 +21,6 @@ from twisted.internet.interfaces import (
     IPushProducer,
     IReactorTime,
     ISSLTransport,
-    ITCPTransport,
 )
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
@@ -99,8 +98,9 @@ class HTTP2Protocol(Protocol):
         transport = self.transport
         if self._clock is None:
             self._clock = clockOf(transport)
-        if ITCPTransport.providedBy(transport):
-            transport.setTcpNoDelay(True)
+        setNoDelay = getattr(transport, "setTcpNoDelay", None)  # TLS says it is TCP also over a Unix socket
+        if setNoDelay is not None:
+            setNoDelay(True)
         self._encrypted = ISSLTransport.providedBy(transport)
         self._session.linkComing(self)
         if self._encrypted:
@@ -333,7 +333,8 @@ class HTTP2Protocol(Protocol):
             if self._server:
                 peer = self.transport.getPeer()  # type: ignore[union-attr]
                 _log.info("tls: no handshake with {peer}: {text}", peer=peer, text=text)
-            self._session.linkFailed(ConnectFailed("tls", text, error))
+            stage = "alpn" if "no application protocol" in text else "tls"
+            self._session.linkFailed(ConnectFailed(stage, text, error))
         self._session.linkLost(None if done else error if isinstance(error, Exception) else Exception(repr(error)))
 
     # -----------------------------------------------------------------------------------------------------------------

@@ -236,8 +236,11 @@ class Pipe:
             return False
         if source.finishing and not source.finSent:
             source.finSent = True
-            if target.connected and not target.finSent and IHalfCloseableProtocol.providedBy(other):
-                other.readConnectionLost()
+            if target.connected and not target.finSent:
+                if IHalfCloseableProtocol.providedBy(other):
+                    other.readConnectionLost()
+                else:
+                    target.disconnecting = target.finSent = True
             self._closeIfDone(target, other, source)
             self._closeIfDone(source, protocol, target)
             return True

@@ -1,0 +1,451 @@
+"""
+L{txh2session.protocol}: transports, TLS and ALPN, back-pressure, and how a connection is closed.
+"""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IHandshakeListener, IStreamClientEndpoint
+from twisted.internet.protocol import Protocol, ServerFactory
+from twisted.internet.task import Clock
+from twisted.protocols import tls
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from txh2session import (
+    ConnectFailed,
+    ErrorCode,
+    Server,
+    ServerStream,
+    StreamRefused,
+    Timeouts,
+    clientContextFactory,
+    connect,
+    openSession,
+    serverContextFactory,
+)
+from txh2session.protocol import HTTP2Protocol, clockOf
+from txh2session.testing import FramePeer, Pipe, connectedSessions
+
+
+def makeCertificate(name: str = "localhost") -> tuple[bytes, bytes]:
+    """
+    Make a certificate for a name, signed with its own key.
+
+    @return: certificate and key, as PEM.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=10))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    return (
+        certificate.public_bytes(serialization.Encoding.PEM),
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
+    )
+
+
+CERTIFICATE, KEY = makeCertificate()
+
+
+@implementer(IStreamClientEndpoint)
+class PipeEndpoint:
+    """
+    An endpoint that connects to a protocol in memory.
+    """
+
+    def __init__(self, server: Any) -> None:
+        self.server = server
+        self.pipe: Pipe | None = None
+
+    def connect(self, factory: Any) -> Deferred[Any]:
+        """See L{IStreamClientEndpoint}."""
+        near = factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 443))
+        far = self.server.buildProtocol(IPv4Address("TCP", "127.0.0.1", 1000))
+        self.pipe = Pipe(near, far)
+        connected: Deferred[Any] = Deferred()
+        connected.callback(near)
+        return connected
+
+
+class TLSTests(SynchronousTestCase):
+    """
+    Sessions over TLS, in memory.
+    """
+
+    def setUp(self) -> None:
+        """
+        Make a server.
+        """
+        self.clock = Clock()
+        # Twisted's TLS joins small writes on the global reactor where nobody names a clock, as wrapClientTLS does not.
+        self.patch(tls, "_get_default_clock", lambda: self.clock)
+        self.streams: list[ServerStream] = []
+        self.server = Server(lambda stream, headers: self.streams.append(stream), clock=self.clock)
+        self.trusting = clientContextFactory(trustRoot=CERTIFICATE)
+
+    def over(self, factory: Any, protocols: tuple[bytes, ...] = (b"h2",)) -> PipeEndpoint:
+        """
+        Put TLS around a server's factory.
+        """
+        context = serverContextFactory(CERTIFICATE, KEY, protocols=protocols)
+        return PipeEndpoint(TLSMemoryBIOFactory(context, False, factory, clock=self.clock))
+
+    def pump(self, endpoint: PipeEndpoint) -> None:
+        """
+        Move bytes; Twisted's TLS writes with the clock's next turn.
+        """
+        assert endpoint.pipe is not None
+        for _ in range(20):
+            endpoint.pipe.pump()
+            self.clock.advance(0)
+
+    def test_request(self) -> None:
+        """
+        ALPN agrees on h2, and a request is answered.
+        """
+        endpoint = self.over(self.server)
+        waiting = connect(self.clock, "https://localhost:8443", endpoint=endpoint, contextFactory=self.trusting)
+        self.pump(endpoint)
+        session = self.successResultOf(waiting)
+        self.assertEqual((session.alpnProtocol, session.encrypted), ("h2", True))
+        self.assertIn("localhost", str(session.peerCertificate.get_subject()))
+        body = session.request().read()
+        self.pump(endpoint)
+        (stream,) = self.streams
+        self.assertEqual(stream.session.alpnProtocol, "h2")
+        self.assertEqual((stream.headers.scheme, stream.headers.authority), ("https", "localhost:8443"))
+        stream.end(b"x" * 300_000)
+        self.pump(endpoint)
+        self.assertEqual(len(self.successResultOf(body)), 300_000)
+        closed = session.close()
+        self.pump(endpoint)
+        self.assertIsNone(self.successResultOf(closed))
+        self.assertEqual(self.server.sessions, set())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_requestsWait(self) -> None:
+        """
+        Requests made before the handshake wait for it.
+        """
+        endpoint = self.over(self.server)
+        session = openSession(self.clock, "https://localhost", endpoint=endpoint, contextFactory=self.trusting)
+        stream = session.request()
+        self.assertTrue(stream.pending)
+        self.assertTrue(session.connecting)
+        self.pump(endpoint)
+        self.assertEqual(stream.id, 1)
+        session.destroy()
+        self.pump(endpoint)
+
+    def test_destroy(self) -> None:
+        """
+        C{destroy} over TLS: GOAWAY, then the end, and both sides are gone without waiting.
+        """
+        endpoint = self.over(self.server)
+        session = self.successResultOf(self.connected(endpoint))
+        response = session.request().whenResponse()
+        self.pump(endpoint)
+        self.streams[0].session.destroy(code=ErrorCode.ENHANCE_YOUR_CALM)
+        self.pump(endpoint)
+        self.assertEqual(session.goawayCode, ErrorCode.ENHANCE_YOUR_CALM)
+        self.failureResultOf(response)
+        self.failureResultOf(session.whenClosed())
+        self.assertEqual(self.server.sessions, set())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def connected(self, endpoint: PipeEndpoint) -> Any:
+        """
+        Connect.
+        """
+        waiting = connect(self.clock, "https://localhost", endpoint=endpoint, contextFactory=self.trusting)
+        self.pump(endpoint)
+        return waiting
+
+    def test_untrusted(self) -> None:
+        """
+        A certificate nobody vouches for fails with stage tls, and the server takes it quietly.
+        """
+        endpoint = self.over(self.server)
+        waiting = connect(
+            self.clock,
+            "https://localhost",
+            endpoint=endpoint,
+            contextFactory=clientContextFactory(trustRoot=makeCertificate()[0]),
+        )
+        self.pump(endpoint)
+        error = self.failureResultOf(waiting, ConnectFailed).value
+        self.assertEqual(error.stage, "tls")
+        self.assertIn("certificate verify failed", str(error))
+        self.assertEqual(self.server.sessions, set())
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_otherName(self) -> None:
+        """
+        A certificate for another name fails with stage tls; a request that waited says so.
+        """
+        endpoint = self.over(self.server)
+        session = openSession(self.clock, "https://elsewhere", endpoint=endpoint, contextFactory=self.trusting)
+        response = session.request().whenResponse()
+        self.pump(endpoint)
+        error = self.failureResultOf(response, StreamRefused).value
+        self.assertEqual((error.processed, error.reason.stage), (False, "tls"))
+        self.failureResultOf(session.whenClosed(), ConnectFailed)
+
+    def test_noCommonProtocol(self) -> None:
+        """
+        A server that speaks only HTTP/1.1 over TLS fails with stage alpn or tls, before anything was sent.
+        """
+        endpoint = self.over(ServerFactory.forProtocol(Protocol), protocols=(b"http/1.1",))
+        waiting = self.connected(endpoint)
+        error = self.failureResultOf(waiting, ConnectFailed).value
+        self.assertIn(error.stage, ("alpn", "tls"))
+
+    def test_noALPN(self) -> None:
+        """
+        A server without ALPN fails with stage alpn.
+        """
+        endpoint = self.over(ServerFactory.forProtocol(Protocol), protocols=())
+        error = self.failureResultOf(self.connected(endpoint), ConnectFailed).value
+        self.assertEqual(error.stage, "alpn")
+
+    def test_clientWithoutALPN(self) -> None:
+        """
+        A TLS client that did not choose h2 by ALPN is told that only HTTP/2 is served.
+        """
+
+        class Old(Protocol):
+            data = b""
+
+            def connectionMade(self) -> None:
+                self.transport.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")  # type: ignore[union-attr]
+
+            def dataReceived(self, data: bytes) -> None:
+                self.data += data
+
+        old = Old()
+        factory = ServerFactory()
+        factory.protocol = lambda: old  # type: ignore[assignment,misc]
+        creator = clientContextFactory(trustRoot=CERTIFICATE, protocols=()).creatorForNetloc(b"localhost", 443)
+        endpoint = self.over(self.server)
+        endpoint.connect(TLSMemoryBIOFactory(creator, True, factory, clock=self.clock))
+        self.pump(endpoint)
+        self.clock.advance(2)
+        self.pump(endpoint)
+        self.assertTrue(old.data.startswith(b"HTTP/1.1 505 "), old.data)
+        self.assertEqual(self.server.sessions, set())
+
+    def test_http1ByALPN(self) -> None:
+        """
+        With a factory for HTTP/1.1 a client that chose it gets that protocol.
+        """
+
+        class Other(Protocol):
+            def dataReceived(self, data: bytes) -> None:
+                self.transport.write(b"HTTP/1.1 200 OK\r\n\r\n")  # type: ignore[union-attr]
+
+        class Old(Protocol):
+            data = b""
+
+            def connectionMade(self) -> None:
+                self.transport.write(b"GET / HTTP/1.1\r\n\r\n")  # type: ignore[union-attr]
+
+            def dataReceived(self, data: bytes) -> None:
+                self.data += data
+
+        self.server.http1 = ServerFactory.forProtocol(Other)
+        old = Old()
+        factory = ServerFactory()
+        factory.protocol = lambda: old  # type: ignore[assignment,misc]
+        policy = clientContextFactory(trustRoot=CERTIFICATE, protocols=(b"http/1.1",))
+        endpoint = self.over(self.server, protocols=(b"h2", b"http/1.1"))
+        creator = policy.creatorForNetloc(b"localhost", 443)
+        endpoint.connect(TLSMemoryBIOFactory(creator, True, factory, clock=self.clock))
+        self.pump(endpoint)
+        self.assertEqual(old.data, b"HTTP/1.1 200 OK\r\n\r\n")
+
+    def test_handshakeTimeout(self) -> None:
+        """
+        A client that does not finish its handshake is cut off after C{Timeouts.handshake}.
+        """
+        self.server.timeouts = Timeouts(handshake=4)
+        endpoint = self.over(self.server)
+        endpoint.connect(ServerFactory.forProtocol(Protocol))
+        self.pump(endpoint)
+        self.assertEqual(len(self.server.sessions), 1)
+        self.clock.advance(4)
+        self.pump(endpoint)
+        self.assertEqual(self.server.sessions, set())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_garbageInsteadOfTLS(self) -> None:
+        """
+        HTTP/1.1 in clear text on the TLS port ends quietly.
+        """
+
+        class Clear(Protocol):
+            def connectionMade(self) -> None:
+                self.transport.write(b"GET / HTTP/1.1\r\n\r\n")  # type: ignore[union-attr]
+
+        endpoint = self.over(self.server)
+        endpoint.connect(ServerFactory.forProtocol(Clear))
+        self.pump(endpoint)
+        self.assertEqual(self.server.sessions, set())
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_tlsToAClearPort(self) -> None:
+        """
+        TLS to an h2c port fails with stage tls.
+        """
+        endpoint = PipeEndpoint(self.server)
+        waiting = self.connected(endpoint)
+        self.clock.advance(2)
+        self.pump(endpoint)
+        self.assertEqual(self.failureResultOf(waiting, ConnectFailed).value.stage, "tls")
+
+    def test_interfaces(self) -> None:
+        """
+        The protocol waits for handshakes.
+        """
+        protocol = self.server.buildProtocol(None)
+        assert protocol is not None
+        verifyObject(IHandshakeListener, protocol)
+
+
+class ClosingTests(SynchronousTestCase):
+    """
+    How a transport is closed.
+    """
+
+    def setUp(self) -> None:
+        """
+        Connect two sessions.
+        """
+        self.streams: list[ServerStream] = []
+        self.both = connectedSessions(lambda stream, headers: self.streams.append(stream))
+
+    def test_halfCloseThenLinger(self) -> None:
+        """
+        Our direction is closed at once, and reading goes on until the peer has closed its: nothing is reset.
+        """
+        session = self.both.serverSession
+        self.both.pipe.hold(self.both.pipe.first)
+        session.destroy()
+        self.both.pump()
+        transport = self.both.pipe.second
+        self.assertTrue(transport.finishing)
+        self.assertFalse(transport.disconnecting)
+        self.assertTrue(transport.connected)
+        self.both.pipe.release(self.both.pipe.first)
+        self.both.pump()
+        self.assertFalse(transport.connected)
+        self.assertIsNone(self.successResultOf(session.whenClosed()))
+
+    def test_deafPeer(self) -> None:
+        """
+        A peer that never closes its direction is let go after C{Timeouts.linger}; after an error it is cut off then.
+        """
+        for error in (None, RuntimeError("enough")):
+            self.setUp()
+            session = self.both.serverSession
+            self.both.pipe.hold(self.both.pipe.first)
+            self.both.pipe.hold(self.both.pipe.second)
+            session.destroy(error)
+            transport = self.both.pipe.second
+            self.both.clock.advance(1)
+            self.assertEqual((transport.disconnecting, transport.aborted), (error is None, error is not None))
+            self.both.clock.advance(15)
+            self.assertTrue(transport.aborted)
+
+    def test_inputIsDiscarded(self) -> None:
+        """
+        What comes while the connection is closing is thrown away.
+        """
+        peer = FramePeer.toServer(self.both.server)
+        peer._protocol._session.destroy()
+        peer._protocol.dataReceived(peer.ping().serialize())
+        self.assertEqual(peer.names(), ["GOAWAY 0 NO_ERROR"])
+
+    def test_goAwayToAFullTransport(self) -> None:
+        """
+        The GOAWAY is written although the transport has had enough, behind what was written before.
+        """
+        request = self.both.client.request()
+        body = request.read()
+        self.both.pump()
+        self.both.pipe.hold(self.both.pipe.second)
+        self.streams[0].write(b"x" * 200_000)
+        self.streams[0].session.destroy(code=ErrorCode.CANCEL)
+        self.both.pipe.release(self.both.pipe.second)
+        self.both.pump()
+        self.assertEqual(self.both.client.goawayCode, ErrorCode.CANCEL)
+        self.failureResultOf(body)
+
+    def test_respondAndClose(self) -> None:
+        """
+        An answer and C{close} in one turn: the answer arrives whole.
+        """
+        request = self.both.client.request()
+        body = request.read()
+        self.both.pump()
+        self.streams[0].end(b"x" * 500_000)
+        closed = self.both.serverSession.close()
+        self.both.pump()
+        self.assertEqual(len(self.successResultOf(body)), 500_000)
+        self.assertIsNone(self.successResultOf(closed))
+
+    def test_clock(self) -> None:
+        """
+        The clock is the reactor of the transport, below its wrappers; without one an error says what to do.
+        """
+
+        class Lower:
+            reactor = Clock()
+
+        class Wrapper:
+            transport = Lower()
+
+        self.assertIs(clockOf(Wrapper()), Lower.reactor)
+        with self.assertRaises(TypeError):
+            clockOf(object())
+
+    def test_transportPauses(self) -> None:
+        """
+        A transport that has had enough gets no more than it was given at once, and all of it when it asks again.
+        """
+        request = self.both.client.request()
+        body = request.read()
+        self.both.pump()
+        transport = self.both.pipe.second
+        self.both.pipe.hold(transport)
+        self.streams[0].end(b"x" * 250_000)
+        self.assertLess(len(transport.buffer), 2 * 64 * 1024 + 20_000)
+        self.both.pipe.release(transport)
+        self.both.pump()
+        self.assertEqual(len(self.successResultOf(body)), 250_000)
+
+    def test_protocolIsPrivateNoMore(self) -> None:
+        """
+        A server's protocol runs on any transport it is given (1.5).
+        """
+        protocol = self.both.server.buildProtocol(None)
+        self.assertIsInstance(protocol, HTTP2Protocol)
