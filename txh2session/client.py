@@ -81,12 +81,12 @@ class ClientStream(Stream):
         """
         return self._earlySize if self.id is None else super().bufferSize
 
-    def _put(self, data: bytes) -> int:
+    def _put(self, data: bytes) -> None:
         if self.id is not None:
-            return super()._put(data)
-        self._early.append(data)
-        self._earlySize += len(data)
-        return self._earlySize
+            super()._put(data)
+        else:
+            self._early.append(data)
+            self._earlySize += len(data)
 
     def _putEnd(self, trailers: Headers | None) -> None:
         if self.id is not None:

@@ -11,14 +11,15 @@ The stream knows of its session only what L{StreamOwner} says.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IAddress, IConsumer, IProducer, IProtocol, IPullProducer, IPushProducer
+from twisted.internet.interfaces import IAddress, IConsumer, IProducer, IProtocol, IPushProducer
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from txh2session._inbound import BodyReader, ReceiveBuffer
+from txh2session._producers import ProducerFeed
 from txh2session._readers import BodyCollector, BodyDiscarder, BodyIterator, ProtocolReader
 from txh2session._states import Receiving, Sending, nextSending
 from txh2session._timer import Clock, IdleTimer
@@ -127,11 +128,7 @@ class Stream:
         self._trailerWaiters: Waiters[Headers | None] | None = None
         self._roomWaiters: Waiters[None] | None = None
         self._listeners: tuple[StreamListener, ...] = ()
-        self._producer: IProducer | None = None
-        self._streamingProducer = False
-        self._producerPaused = False
-        self._pulling = False
-        self._pullPending = False
+        self._feed: ProducerFeed | None = None
         self._timer: IdleTimer | None = None
 
     def __repr__(self) -> str:
@@ -211,10 +208,10 @@ class Stream:
             return
         if not isinstance(data, bytes):
             data = _asBytes(data)
-        size = self._put(data)
+        self._put(data)
         self._owner._flush()
-        if self._producer is not None:
-            self._regulate(size)
+        if self._feed is not None:
+            self._feed.wrote()
 
     def send(self, data: bytes) -> Deferred[None]:
         """
@@ -290,15 +287,13 @@ class Stream:
         Do what has to come before the first byte of a body.
         """
 
-    def _put(self, data: bytes) -> int:
+    def _put(self, data: bytes) -> None:
         """
         Hand bytes to the engine.
-
-        @return: how many are queued now.
         """
         assert self.id is not None  # a client's stream that has none keeps them itself
         self._touch()
-        return self._owner._engine.write(self.id, data)
+        self._owner._engine.write(self.id, data)
 
     def _putEnd(self, trailers: Headers | None) -> None:
         assert self.id is not None
@@ -310,56 +305,27 @@ class Stream:
         """
         See L{IConsumer}.  The producer is paused while C{Limits.sendHighWater} bytes are queued, and told to stop when
         the stream ends before C{unregisterProducer}.
+
+        @raise RuntimeError: if one is registered already.
         """
-        if self._producer is not None:
-            raise RuntimeError(f"cannot register {producer}: {self._producer} was never unregistered")
+        if self._feed is not None:
+            raise RuntimeError(f"cannot register {producer}: {self._feed.producer} was never unregistered")
         if self._finished:
             producer.stopProducing()
             return
-        self._producer = producer
-        self._streamingProducer = streaming
-        self._producerPaused = False
-        if streaming:
-            self._regulate(self.bufferSize)
-        else:
-            self._pull()
+        self._feed = ProducerFeed(producer, streaming, self._hasRoom)
+        self._feed.start()
 
     def unregisterProducer(self) -> None:
         """
         See L{IConsumer}.
         """
-        self._producer = None
+        feed, self._feed = self._feed, None
+        if feed is not None:
+            feed.stop()
 
-    def _regulate(self, queued: int) -> None:
-        """
-        Keep the producer to the water marks.
-        """
-        if not self._streamingProducer:
-            if self._pullPending:
-                self._pullPending = False
-                self._pull()
-        elif not self._producerPaused and queued >= self._owner._limits.sendHighWater:
-            if self.bufferSize >= self._owner._limits.sendHighWater:
-                self._producerPaused = True
-                cast(IPushProducer, self._producer).pauseProducing()
-
-    def _pull(self) -> None:
-        """
-        Ask a pull producer for data until there is enough, or until it means to write later.
-        """
-        if self._pulling:
-            return
-        self._pulling = True
-        try:
-            while self._producer is not None and not self._streamingProducer:
-                if self.bufferSize >= self._owner._limits.sendHighWater:
-                    break
-                self._pullPending = True
-                cast(IPullProducer, self._producer).resumeProducing()
-                if self._pullPending:
-                    break
-        finally:
-            self._pulling = False
+    def _hasRoom(self) -> bool:
+        return self.bufferSize < self._owner._limits.sendHighWater
 
     def _drained(self) -> None:
         """
@@ -368,13 +334,8 @@ class Stream:
         waiters, self._roomWaiters = self._roomWaiters, None
         if waiters is not None:
             waiters.fire(None)
-        if self._producer is None:
-            return
-        if not self._streamingProducer:
-            self._pull()
-        elif self._producerPaused:
-            self._producerPaused = False
-            cast(IPushProducer, self._producer).resumeProducing()
+        if self._feed is not None:
+            self._feed.drained()
 
     # -----------------------------------------------------------------------------------------------------------------
     # Receiving
@@ -602,9 +563,10 @@ class Stream:
         self._owner._streamDone(self)
         if self.aborted and self._listeners:
             self._tell("aborted")
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            self._guarded(producer.stopProducing)
+        feed, self._feed = self._feed, None
+        if feed is not None:
+            feed.stop()
+            self._guarded(feed.producer.stopProducing)
         if cut is not None:
             self._failWaiters(cut)
             buffer = self._buffer
