@@ -23,6 +23,7 @@ from txh2session import (
     Stream,
     StreamAborted,
     StreamListener,
+    StreamRefused,
     Timeouts,
 )
 
@@ -574,6 +575,15 @@ class BothRoles(TwoSessions):
         both.pump()
         self.assertIsNone(far.goawayCode)
 
+    def test_listenersOfBothEnds(self) -> None:
+        """
+        Connecting, streams, settings and their acknowledgement are told in order.
+        """
+        log: list[Any] = []
+        self.connected(near={"listener": Recorder(log)}, streamReceived=lambda stream, headers: stream.end())
+        self.assertEqual(log[0], "connected")
+        self.assertEqual(sorted(entry[0] for entry in log[1:]), ["acknowledged", "settings"])
+
     def test_goawayChangesNothingHere(self) -> None:
         """
         C{goaway(NO_ERROR)} leaves this side open; the peer goes when its streams have ended (3.3, 5.4).
@@ -591,6 +601,35 @@ class BothRoles(TwoSessions):
         mine[0].close(ErrorCode.CANCEL)
         both.pump()
         self.assertTrue(far.destroyed)
+
+
+class GoAwayTests(TwoSessions, SynchronousTestCase):
+    """
+    A server's GOAWAY that excludes streams which are open.
+    """
+
+    role = "server"
+
+    def test_streamsAbove(self) -> None:
+        """
+        Streams above the id that C{goaway} names end with REFUSED_STREAM on both sides, those below go on (3.3).
+        """
+        near, far, both = self.connected()
+        mine, theirs = self.openStreams(both, 3)
+        bodies = [stream.read() for stream in mine]
+        responses = [stream.whenResponse() for stream in theirs]
+        near.goaway(0, 1)
+        both.pump()
+        for body, response in zip(bodies[1:], responses[1:], strict=True):
+            for refused, initiator in ((body, Initiator.LOCAL), (response, Initiator.PEER)):
+                error = self.failureResultOf(refused, StreamRefused).value
+                self.assertEqual((error.processed, error.lastStreamID, error.initiator), (False, 1, initiator))
+        self.assertEqual([stream.rstCode for stream in mine], [0, 7, 7])
+        mine[0].end(b"answer")
+        theirs[0].end(b"question")
+        both.pump()
+        self.assertEqual(self.successResultOf(bodies[0]), b"question")
+        self.assertEqual(self.successResultOf(responses[0]).status, 200)
 
 
 class ClientLifeTests(BothRoles, SynchronousTestCase):
