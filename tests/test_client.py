@@ -14,6 +14,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from tests.fixtures import Recorder
 from txh2session import (
     ClientSession,
     ConnectFailed,
@@ -542,6 +543,21 @@ class ConnectTests(SynchronousTestCase):
         )
         self.assertEqual(two.sentHeaders.authority, "example.com:81")  # type: ignore[union-attr]
         session.destroy()
+
+    def test_timeoutOfAWaitingRequest(self) -> None:
+        """
+        C{setTimeout} works on a session, and on a request, that still wait for the connection.
+        """
+        session = openSession(self.clock, "http://a", endpoint=self.endpoint)
+        log: list[Any] = []
+        stream = session.request()
+        for each in (session, stream):
+            each.addListener(Recorder(log))
+            each.setTimeout(3)
+        self.clock.advance(3)
+        self.assertEqual(log, ["timed out", "timed out"])
+        session.destroy()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_authority(self) -> None:
         """

@@ -396,6 +396,30 @@ class ServerTests(SynchronousTestCase):
         """
         self.assertIsNone(self.successResultOf(self.serve(None).close()))
 
+    def test_closeWaitsForItsPorts(self) -> None:
+        """
+        C{close} fires when the last session is gone and every port has stopped, whichever comes last.
+        """
+        stopping: Deferred[None] = Deferred()
+
+        class Port:
+            def stopListening(self) -> Deferred[None]:
+                return stopping
+
+        class Endpoint:
+            def listen(self, factory: Any) -> Deferred[Port]:
+                return succeed(Port())
+
+        server = self.serve(None)
+        self.successResultOf(server.listen(Endpoint()))  # type: ignore[arg-type]
+        peer = FramePeer.toServer(server, start=False)
+        closed = server.close()
+        peer.take()
+        self.assertEqual(server.sessions, set())
+        self.assertNoResult(closed)
+        stopping.callback(None)
+        self.assertIsNone(self.successResultOf(closed))
+
     def test_closeStrangers(self) -> None:
         """
         Connections that have not said anything are let go.

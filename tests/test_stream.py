@@ -201,11 +201,12 @@ class BothRoles(TwoSessions):
         """
         After this side closed the stream writing raises; after the peer did it does nothing.
         """
-        mine, theirs, both = self.pair()
-        mine.close(ErrorCode.CANCEL)
-        both.pump()
-        with self.assertRaises(InvalidState):
-            mine.write(b"x")
+        for end in ("close", "destroy"):
+            mine, theirs, both = self.pair()
+            getattr(mine, end)()
+            both.pump()
+            with self.assertRaises(InvalidState):
+                mine.write(b"x")
         theirs.write(b"x")
         theirs.end()
         self.failureResultOf(theirs.send(b"x"), StreamAborted)

@@ -12,6 +12,7 @@ from txh2session.client import ClientSession, ClientStream, connect, openSession
 from txh2session.errors import (
     BodyTooLong,
     ConnectFailed,
+    Ended,
     ErrorCode,
     HTTP2Error,
     Initiator,
@@ -49,6 +50,7 @@ __all__ = [
     "ClientSession",
     "ClientStream",
     "ConnectFailed",
+    "Ended",
     "ErrorCode",
     "HTTP2Error",
     "Headers",

@@ -102,6 +102,7 @@ class SessionLife:
         self._engine: Engine = Multiplexer(self, self._client, self._settings, self._limits)
         self._link: Link | None = None
         self._comingLink: Link | None = None
+        self._earlyClock: Clock | None = None
         self._streams: dict[int, Stream] = {}
         self._batch = 0
         self._error: Exception | None = None
@@ -180,7 +181,10 @@ class SessionLife:
 
     @property
     def _clock(self) -> Clock:
-        return self._connectedLink()
+        clock = self._link or self._earlyClock
+        if clock is None:
+            raise InvalidState("the session is not connected")
+        return clock
 
     # -----------------------------------------------------------------------------------------------------------------
     # Listening

@@ -301,6 +301,7 @@ class _Attempt(Factory):
         Connect.
         """
         self._session._attempt = self
+        self._session._earlyClock = self._reactor
         if self._timeouts.connect:
             self._deadline = self._reactor.callLater(self._timeouts.connect, self._late)
             self._session.whenReady().addBoth(lambda _: self._stopDeadline())

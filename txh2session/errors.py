@@ -12,13 +12,14 @@ The tree, drawn once::
     |                        (dns, tcp, tls, alpn, h2)
     +-- PingCancelled        a PING or SETTINGS whose answer will not come   Deferred
     +-- BodyTooLong          read(limit) met a longer body                   Deferred
-    +-- SessionError         the session ended with an error                 Deferred
-    |   +-- PeerSpeaksOtherProtocol   its first bytes were HTTP/1 or TLS
-    |   +-- SessionTimeout   a time in Timeouts passed
-    |   `-- LimitExceeded    a budget in Limits was used up
-    `-- StreamError          the stream ended with an error                  Deferred
-        +-- StreamAborted    it was cut short: END_STREAM never came
-        `-- StreamRefused    the peer never worked on it: safe to send again
+    `-- Ended                what the next two share: the facts
+        +-- SessionError         the session ended with an error             Deferred
+        |   +-- PeerSpeaksOtherProtocol   its first bytes were HTTP/1 or TLS
+        |   +-- SessionTimeout   a time in Timeouts passed
+        |   `-- LimitExceeded    a budget in Limits was used up
+        `-- StreamError          the stream ended with an error              Deferred
+            +-- StreamAborted    it was cut short: END_STREAM never came
+            `-- StreamRefused    the peer never worked on it: safe to send again
 
 Misuse raises where it happens.  What the network or the peer does arrives as a L{Failure
 <twisted.python.failure.Failure>} through the Deferred that waits for it, and always carries facts: C{code},
@@ -153,10 +154,14 @@ class ConnectFailed(HTTP2Error):
     processed = False
 
     def __init__(self, stage: str, message: str, reason: BaseException | None = None) -> None:
-        super().__init__(f"{stage}: {message}")
+        super().__init__(stage, message)
         self.stage = stage
         self.reason = reason
-        self.__cause__ = reason
+        if reason is not None:
+            self.__cause__ = reason
+
+    def __str__(self) -> str:
+        return ": ".join(self.args)
 
 
 class PingCancelled(HTTP2Error):
@@ -171,9 +176,10 @@ class BodyTooLong(HTTP2Error):
     """
 
 
-class _Ended(HTTP2Error):
+class Ended(HTTP2Error):
     """
-    What L{SessionError} and L{StreamError} share: the facts of an end.
+    What L{SessionError} and L{StreamError} share: the facts of an end.  Catch this where it does not matter whether a
+    stream ended alone or with its session.
 
     @ivar code: the HTTP/2 error code, an L{ErrorCode} where it has a name.
     @ivar initiator: who caused it.
@@ -205,7 +211,7 @@ class _Ended(HTTP2Error):
             self.__cause__ = reason
 
 
-class SessionError(_Ended):
+class SessionError(Ended):
     """
     The whole session ended with an error: a GOAWAY with a code, a broken rule, a lost transport or C{destroy()} with a
     code.
@@ -242,7 +248,7 @@ class LimitExceeded(SessionError):
     limit = ""
 
 
-class StreamError(_Ended):
+class StreamError(Ended):
     """
     A stream ended with an error: RST_STREAM in either direction, or the end of its session.
     """

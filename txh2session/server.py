@@ -299,6 +299,7 @@ class Server(Factory):
         self.sessions: set[ServerSession] = set()
         self._ports: list[IListeningPort] = []
         self._closing = False
+        self._stopped = False
         self._closedWaiters: Waiters[None] = Waiters()
         if self.settings.enablePush:
             raise InvalidSetting("enablePush is for clients to announce (RFC 9113 section 6.5.2)")
@@ -354,6 +355,10 @@ class Server(Factory):
         """
         if grace is not None:
             grace = checkSeconds("grace", grace)
+        if self._closing:
+            for session in list(self.sessions):
+                session.drain(grace).addErrback(lambda _: None)
+            return self._closedWaiters.when()
         self._closing = True
         ports, self._ports = self._ports, []
         stopped = gatherResults([_stop(port) for port in ports], consumeErrors=True)
@@ -365,10 +370,11 @@ class Server(Factory):
     def _portsStopped(self, result: object) -> None:
         if isinstance(result, Failure):
             _log.failure("a port did not stop", failure=result)
+        self._stopped = True
         self._closeIfEmpty()
 
     def _closeIfEmpty(self) -> None:
-        if self._closing and not self.sessions:
+        if self._stopped and not self.sessions:
             self._closedWaiters.fire(None)
 
     def _sessionGone(self, session: ServerSession) -> None:

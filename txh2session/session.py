@@ -285,17 +285,16 @@ class Session(SessionLife):
         @param seconds: 0 switches it off.
 
         @raise InvalidSetting: for what is not a number of seconds.
-        @raise InvalidState: if the session is not connected.
         """
         seconds = checkSeconds("seconds", seconds)
         if self._destroyed:
             return
-        link = self._connectedLink()
+        clock = self._clock
         if self._timer is not None:
             self._timer.stop()
             self._timer = None
         if seconds:
-            self._timer = IdleTimer(link, seconds, lambda: self._timeout(seconds))
+            self._timer = IdleTimer(clock, seconds, lambda: self._timeout(seconds))
 
     def _timeout(self, seconds: float) -> None:
         self._timer = None

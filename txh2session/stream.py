@@ -521,7 +521,7 @@ class Stream:
         """
         if self._finished:
             return
-        self.destroyed = True
+        self.destroyed = self._closing = True
         code = ErrorCode.NO_ERROR if error is None else ErrorCode.INTERNAL_ERROR
         if self.id is not None:
             self._owner._engine.reset(self.id, code)
