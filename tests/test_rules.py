@@ -861,12 +861,21 @@ class ClientRules(SynchronousTestCase):
             self.peer.take()
         self.assertLessEqual(self.session._engine._conn.encoder.header_table_size, 4096)  # type: ignore[attr-defined]
 
+    def test_tableInTwoSteps(self) -> None:
+        """
+        A table that shrinks and grows in one SETTINGS frame is announced in both steps (RFC 7541 4.2).
+        """
+        self.peer.sendBytes(buildFrame(4, 0, 0, bytes.fromhex("000100000000000100001000")))
+        self.session.request({"x": "y"})
+        self.assertEqual(self.peer.take(HeadersFrame)[-1].data[:4], b"\x20\x3f\xe1\x1f")
+
     def test_smallTable(self) -> None:
         """
         A smaller table is kept to: the peer's decoder, set to it, follows.
         """
         self.peer._decoder.max_allowed_table_size = 4096
         self.peer.settings(HEADER_TABLE_SIZE=0)
+        self.peer.settings()
         self.peer._decoder.max_allowed_table_size = 0
         self.session.request({"x": "y"})
         self.session.request({"x": "y"})

@@ -156,6 +156,34 @@ class ServerTests(SynchronousTestCase):
             self.assertEqual(self.ask(answer(status)), [f"HEADERS 1 {status} END_STREAM"])
         self.assertEqual(self.ask(answer(200), "HEAD"), ["HEADERS 1 200 END_STREAM"])
 
+        async def send(stream: ServerStream) -> None:
+            stream.respond()
+            await stream.send(b"dropped")
+
+        self.assertEqual(self.ask(send, "HEAD"), ["HEADERS 1 200 END_STREAM"])
+
+    def test_listenAfterClose(self) -> None:
+        """
+        A port that an endpoint opens only after C{close} is stopped at once.
+        """
+        opening: Deferred[Any] = Deferred()
+        stopped: list[bool] = []
+
+        class Port:
+            def stopListening(self) -> None:
+                stopped.append(True)
+
+        class Endpoint:
+            def listen(self, factory: Any) -> Deferred[Any]:
+                return opening
+
+        server = self.serve(None)
+        listening = server.listen(Endpoint())  # type: ignore[arg-type]
+        server.close()
+        opening.callback(Port())
+        self.failureResultOf(listening, InvalidState)
+        self.assertEqual(stopped, [True])
+
     def test_misuse(self) -> None:
         """
         Answering twice, too late, or with a status that is none raises at the call (14.18, 14.19).
@@ -267,20 +295,28 @@ class ServerTests(SynchronousTestCase):
         stream.respond()
         stream.end(b"no, thanks")
         self.assertEqual(self.peer.names(), ["HEADERS 1 200", "DATA 1 10 END_STREAM"])
-        self.clock.advance(0)
+        self.clock.advance(0.9)
+        self.assertEqual(self.peer.names(), [])
+        self.clock.advance(0.1)
         self.assertEqual(self.peer.names(), ["RST_STREAM 1 NO_ERROR"])
         self.peer.send(self.peer.data(1, b"x" * 1000), self.peer.ping())
         self.assertEqual(self.peer.names(), ["WINDOW_UPDATE 1000", "PING ACK"])
         self.assertIsNone(self.successResultOf(stream.whenClosed()))
 
-    def test_unreadUploadThatIsThere(self) -> None:
+    def test_unreadUploadThatComes(self) -> None:
         """
-        No reset is sent where the whole upload came in the same read.
+        No reset is sent where the rest of the upload comes soon; one that does not end gets no more than its window.
         """
         peer = FramePeer.toServer(self.serve(lambda stream, headers: stream.end(b"hi")))
-        peer.send(peer.post(1), peer.data(1, b"x" * 100, end=True))
-        self.clock.advance(0)
-        self.assertEqual(peer.names(), ["HEADERS 1 200", "DATA 1 2 END_STREAM"])
+        peer.send(peer.post(1), peer.post(3))
+        peer.take()
+        self.clock.advance(0.5)
+        peer.send(peer.data(1, b"x" * 10_000), peer.data(1, b"x" * 100, end=True))
+        for _ in range(16):
+            peer.send(peer.data(3, b"x" * 16_000))
+        self.assertEqual([frame for frame in peer.take() if frame.stream_id], [])
+        self.clock.advance(0.5)
+        self.assertEqual(peer.names(), ["RST_STREAM 3 NO_ERROR"])
 
     def test_answerWhileReading(self) -> None:
         """

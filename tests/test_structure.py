@@ -29,8 +29,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "txh2session"
 
 FLOORS = (
-    ("words", {"errors", "settings", "headers", "_states"}),
-    ("policy", {"_limits", "_frames", "_outbound", "_inbound", "_streams", "_credit"}),
+    ("words", {"errors", "settings", "_fields", "_messages", "headers", "_states"}),
+    ("policy", {"_limits", "_frames", "_outbound", "_priority", "_inbound", "_streams", "_credit"}),
     ("wire", {"_engine", "_outlet", "_rules", "_multiplexer"}),
     (
         "objects",

@@ -50,14 +50,12 @@ from hpack import HPACKError, NeverIndexedHeaderTuple
 
 from txh2session import _frames as frames
 from txh2session._engine import EngineOwner, EngineState, StreamWindows
+from txh2session._fields import Field
 from txh2session._frames import ConnectionFault
 from txh2session._outlet import Outlet
 from txh2session._rules import FrameRules, StreamFault
 from txh2session.errors import ErrorCode
-from txh2session.headers import (
-    Field,
-    Headers,
-)
+from txh2session.headers import Headers
 from txh2session.settings import (
     DEFAULT_WINDOW,
     MAX_WINDOW,
@@ -274,15 +272,17 @@ class Multiplexer(FrameRules):
     def _windowsGrew(self) -> None:
         self._outlet.unblockAll()
 
-    def _applyRemoteSettings(self, settings: Settings) -> None:
+    def _applyRemoteSettings(self, settings: Settings, smallestTable: int) -> None:
         """
         Let h2 apply, and acknowledge, what it acts upon of the peer's settings.
         """
-        entries = [
-            (0x1, min(settings.headerTableSize, self._limits.encoderTableSize)),
-            (0x4, settings.initialWindowSize),
-            (0x5, settings.maxFrameSize),
-        ]
+        # The encoder is set here, and only when it changes: told the same size twice it forgets to tell the peer.
+        encoder = self._conn.encoder
+        cap = self._limits.encoderTableSize
+        for size in (min(smallestTable, cap, encoder.header_table_size), min(settings.headerTableSize, cap)):
+            if size != encoder.header_table_size:
+                encoder.header_table_size = size
+        entries = [(0x4, settings.initialWindowSize), (0x5, settings.maxFrameSize)]
         self._feed(frames.buildFrame(frames.SETTINGS, 0, 0, packEntries(entries)))
 
     def _applyLocalSettings(self, settings: Settings) -> None:

@@ -16,19 +16,19 @@ from typing import Final
 from txh2session import _frames as frames
 from txh2session._credit import ConnectionCredit
 from txh2session._engine import EngineOwner
+from txh2session._fields import Field
 from txh2session._frames import ConnectionFault, FrameSplitter, OtherProtocol
 from txh2session._limits import TokenBucket
-from txh2session._streams import Record, StreamTable
-from txh2session.errors import ErrorCode, Initiator
-from txh2session.headers import (
-    Field,
-    Headers,
+from txh2session._messages import (
     MalformedMessage,
     checkRequest,
     checkResponse,
     checkTrailers,
     listSize,
 )
+from txh2session._streams import Record, StreamTable
+from txh2session.errors import ErrorCode, Initiator
+from txh2session.headers import Headers
 from txh2session.settings import (
     DEFAULT_WINDOW,
     MAX_WINDOW,
@@ -346,14 +346,17 @@ class FrameRules:
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many entries in SETTINGS", limit="settingsEntries")
         self._spendControl()
         before = self.remoteSettings
+        entries = list(unpackEntries(raw[frames.HEAD :]))
         try:
-            after = applyReceived(before, unpackEntries(raw[frames.HEAD :]))
+            after = applyReceived(before, entries)
         except SettingFault as fault:
             raise ConnectionFault(fault.code, str(fault)) from fault
         if self._client and after.enablePush and not before.enablePush:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a server announced ENABLE_PUSH 1")
         self.remoteSettings = after
-        self._applyRemoteSettings(after)
+        # A table that shrinks and grows in one frame has to be told in both steps (RFC 7541 section 4.2).
+        tables = [value for identifier, value in entries if identifier == 0x1]
+        self._applyRemoteSettings(after, min(tables, default=after.headerTableSize))
         self._owe(9)
         self._windowsGrew()
         self._owner.settingsReceived()
@@ -576,9 +579,11 @@ class FrameRules:
         """
         raise AssertionError("the engine's to define")
 
-    def _applyRemoteSettings(self, settings: Settings) -> None:
+    def _applyRemoteSettings(self, settings: Settings, smallestTable: int) -> None:
         """
         Put the peer's settings in force, and acknowledge them.
+
+        @param smallestTable: the smallest HEADER_TABLE_SIZE on the way to the one in force.
         """
         raise AssertionError("the engine's to define")
 

@@ -62,8 +62,8 @@ class ClientStream(Stream):
         """
         Wait for the final response.
 
-        @return: fires with its headers, C{headers.status} among them; fails with a L{StreamError
-            <txh2session.StreamError>} if it will not come, whose C{processed} says whether the server may have worked on
+        @return: fires with its headers, C{headers.status} among them; fails with an L{Ended
+            <txh2session.Ended>} if it will not come, whose C{processed} says whether the server may have worked on
             the request.  Cancelling it resets the stream with CANCEL.
         """
         if self._responseWaiters is None:

@@ -10,7 +10,7 @@ from email.utils import formatdate
 from inspect import iscoroutine
 from typing import Any, TypeAlias
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.internet.interfaces import (
     IAddress,
     IListeningPort,
@@ -75,8 +75,8 @@ class ServerStream(Stream):
     said.  Where the answer has no body (to HEAD, or 204, 205 and 304) what is written is dropped, so that an application
     need not look.
 
-    When the answer has been sent and nobody reads the rest of the request, it is reset with NO_ERROR so that the client
-    stops sending (RFC 9113 section 8.1).
+    When the answer has been sent and nobody reads the rest of the request, the stream is reset with NO_ERROR after
+    C{Timeouts.unread} seconds, so that the client stops sending (RFC 9113 section 8.1).
     """
 
     session: ServerSession
@@ -135,6 +135,10 @@ class ServerStream(Stream):
         if not self._bodiless:
             super().write(data)
 
+    def send(self, data: bytes) -> Deferred[None]:
+        """See L{Stream.send}."""
+        return succeed(None) if self._bodiless else super().send(data)
+
     def end(self, data: bytes | None = None, trailers: HeadersLike | None = None) -> None:
         """See L{Stream.end}."""
         if self._bodiless:
@@ -150,8 +154,8 @@ class ServerStream(Stream):
     def _endSent(self) -> None:
         super()._endSent()
         if not self._finished and self._isUnread():
-            # Not at once: who answered may be about to read, and the rest may be in the read that is worked on.
-            self._unreadCall = self._owner._clock.callLater(0, self._resetUnread)
+            # Not at once: who answered may be about to read, and a short rest arrives by itself, within its window.
+            self._unreadCall = self._owner._clock.callLater(self.session.server.timeouts.unread, self._resetUnread)
 
     def _isUnread(self) -> bool:
         return self._buffer is None or self._buffer.reader is None
@@ -322,12 +326,16 @@ class Server(Factory):
         """
         Listen on an endpoint until L{close}.
 
-        @return: fires with the port; fails as C{endpoint.listen} does.
+        @return: fires with the port; fails as C{endpoint.listen} does, or with L{InvalidState
+            <txh2session.InvalidState>} if the server was closed meanwhile.
         """
         if self._closing:
             raise InvalidState("the server is closing")
 
         def listening(port: IListeningPort) -> IListeningPort:
+            if self._closing:
+                port.stopListening()
+                raise InvalidState("the server was closed before it listened")
             self._ports.append(port)
             return port
 

@@ -306,6 +306,8 @@ class Timeouts:
     @ivar idle: without any open stream until a session closes itself.  L{None} means 60 on a server (twisted.web) and
         never on a client.
     @ivar drain: how long a server that closes waits for the answer to its PING before it names its last stream.  5.
+    @ivar unread: how long a client may go on with an upload that nobody reads once it has its answer; then it is reset with
+        NO_ERROR.  1: short rests arrive by themselves, and some clients take the reset for a failure of the answer.
     @ivar linger: how long a closing session keeps reading, so that its GOAWAY reaches the peer.  1 (Go).
     @ivar closing: how long what was written may take after that to reach a slow reader, until the connection is aborted.
     """
@@ -316,6 +318,7 @@ class Timeouts:
     settingsAck: float = 10.0
     idle: float | None = None
     drain: float = 5.0
+    unread: float = 1.0
     linger: float = 1.0
     closing: float = 15.0
 

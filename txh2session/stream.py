@@ -346,7 +346,7 @@ class Stream:
         C{resumeProducing}, C{stopProducing} and C{loseConnection} (which reset the stream with CANCEL).
 
         C{connectionLost} comes with L{ResponseDone<twisted.web.client.ResponseDone>} after a whole body, and with a
-        L{StreamError} after one that was cut short.
+        L{StreamError} or L{SessionError<txh2session.SessionError>} after one that was cut short.
 
         @raise InvalidState: if the body is being read already.
         """
@@ -359,8 +359,8 @@ class Stream:
         @param limit: bytes; a longer body fails with L{BodyTooLong<txh2session.BodyTooLong>} and resets the stream with
             CANCEL.
 
-        @return: fires with the whole body; fails with a L{StreamError} if it was cut short.  Cancelling it resets the
-            stream with CANCEL.
+        @return: fires with the whole body; fails with an L{Ended<txh2session.Ended>} if it was cut short.  Cancelling it
+            resets the stream with CANCEL.
 
         @raise InvalidState: if the body is being read already.
         """
@@ -371,7 +371,8 @@ class Stream:
     def __aiter__(self) -> BodyIterator:
         """
         Iterate over the peer's body in the chunks it comes in: C{async for chunk in stream}.  The next chunk is taken
-        when the loop asks for it.  A body that was cut short raises a L{StreamError} where it ends.
+        when the loop asks for it.  A body that was cut short raises an L{Ended<txh2session.Ended>}
+        where it ends.
 
         @raise InvalidState: if the body is being read already.
         """
@@ -394,8 +395,18 @@ class Stream:
             buffer = self._makeBuffer()
         if buffer.reader is not None:
             raise InvalidState("the body is being read already")
-        buffer.attach(reader)
+        self._delivering(lambda: buffer.attach(reader))
         self._owner._flush()
+
+    def _delivering(self, deliver: Callable[[], object]) -> None:
+        """
+        Hand bytes to a reader, whose failure costs this stream only.
+        """
+        try:
+            deliver()
+        except Exception as error:
+            _log.failure("reading the body of {stream!r} failed", stream=self)
+            self.destroy(error)
 
     def _makeBuffer(self) -> ReceiveBuffer:
         buffer = self._buffer = ReceiveBuffer(self._taken)
@@ -419,7 +430,7 @@ class Stream:
         """
         Go on with the delivery of the peer's body.  See L{IPushProducer}.
         """
-        (self._buffer or self._makeBuffer()).resume()
+        self._delivering((self._buffer or self._makeBuffer()).resume)
         self._owner._flush()
 
     def stopProducing(self) -> None:
@@ -445,7 +456,7 @@ class Stream:
         Wait for the end of the peer's half.
 
         @return: fires with its trailers, or L{None} if it ended without any, when END_STREAM arrives, whether or not the
-            body has been read; fails with a L{StreamError} if it never does.
+            body has been read; fails with an L{Ended<txh2session.Ended>} if it never does.
         """
         if self._trailerWaiters is None:
             self._trailerWaiters = Waiters()
@@ -656,15 +667,10 @@ class Stream:
 
     def _dataReceived(self, data: bytes, ended: bool) -> None:
         self._touch()
-        try:
-            (self._buffer or self._makeBuffer()).received(data)
-            if ended:
-                self._ended(None)
-        except Exception as error:
-            _log.failure("reading the body of {stream!r} failed", stream=self)
-            if ended:
-                self._receiving = Receiving.ENDED
-            self.destroy(error)
+        buffer = self._buffer or self._makeBuffer()
+        self._delivering(lambda: buffer.received(data))
+        if ended:
+            self._ended(None)
 
     def _ended(self, trailers: Headers | None) -> None:
         """
