@@ -1,0 +1,300 @@
+"""
+The routes, and L{Demo}, which finds the one that a request asks for.
+
+A route is a function of a L{Request<txh2session.demo.request.Request>}.  One that never waits is a plain function; one that
+does is a coroutine function, and is cancelled when its stream ends before it does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import json
+from collections.abc import Callable, Coroutine
+from dataclasses import fields
+from importlib.resources import files
+from string import Template
+from typing import NamedTuple, TypeAlias
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.python.failure import Failure
+
+import txh2session
+from txh2session import ErrorCode, Headers, PingCancelled, ServerStream, Settings
+from txh2session.demo.request import BadRequest, Request
+
+Answer: TypeAlias = "Callable[[Request], Coroutine[Deferred[object], object, None] | None]"
+"""A route's function."""
+
+_LARGEST_BODY = 2**31
+_CHUNK = bytes(64 * 1024)
+_PING_SECONDS = 5.0
+
+
+class Route(NamedTuple):
+    """
+    One entry of the table.
+
+    @ivar path: as the page shows it; C{/N} at its end stands for an argument.
+    @ivar example: a request to try, empty where that would only end the page's own session.
+    @ivar summary: what the route does, for the page.
+    @ivar answer: what does it.
+    """
+
+    path: str
+    example: str
+    summary: str
+    answer: Answer
+
+
+ROUTES: dict[str, Route] = {}
+"""The routes by the first segment of their paths, in the order of the page."""
+
+
+def _route(path: str, example: str, summary: str) -> Callable[[Answer], Answer]:
+    """
+    Enter a function into the table.
+    """
+
+    def enter(answer: Answer) -> Answer:
+        ROUTES[path[1:].partition("/")[0].partition("?")[0]] = Route(path, example, summary, answer)
+        return answer
+
+    return enter
+
+
+class Demo:
+    """
+    The application: C{Server(Demo(reactor).streamReceived)}.
+    """
+
+    def __init__(self, clock: IReactorTime) -> None:
+        """
+        @param clock: what the routes that wait tell the time by.
+        """
+        self._clock = clock
+
+    def streamReceived(self, stream: ServerStream, headers: Headers) -> Deferred[None] | None:
+        """
+        Answer a request; see L{Server<txh2session.Server>}.
+        """
+        request = Request(stream, headers, self._clock)
+        route = ROUTES.get(request.name)
+        if route is None or (request.argument is None) == route.path.endswith("/N"):
+            request.answer("there is nothing here; / lists what there is\n", 404)
+            return None
+        try:
+            waiting = route.answer(request)
+        except BadRequest as problem:
+            _refuse(request, problem)
+            return None
+        return None if waiting is None else _run(request, waiting)
+
+
+def _run(request: Request, waiting: Coroutine[Deferred[object], object, None]) -> Deferred[None]:
+    """
+    Run a route that waits, for as long as there is somebody to answer.
+    """
+    answering: Deferred[None] = Deferred.fromCoroutine(waiting)
+    if not answering.called:
+        request.stream.whenClosed().addBoth(lambda _: answering.cancel())
+
+    def ended(failure: Failure) -> None:
+        if failure.check(BadRequest):
+            _refuse(request, failure.value)
+        else:
+            failure.trap(CancelledError)
+
+    return answering.addErrback(ended)
+
+
+def _refuse(request: Request, problem: object) -> None:
+    request.answer(f"{problem}\n", 400)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Answers
+
+
+@_route("/", "/", "This page.")
+def index(request: Request) -> None:
+    """
+    Say what is here.
+    """
+    rows = [f"<tr><td>{_link(route)}<td>{html.escape(route.summary)}" for route in ROUTES.values()]
+    page = Template(files("txh2session.demo").joinpath("index.html").read_text("utf-8"))
+    text = page.substitute(
+        version=txh2session.__version__,
+        protocol=request.stream.session.alpnProtocol,
+        stream=request.stream.id,
+        routes="\n".join(rows),
+    )
+    request.answer(text, contentType="text/html; charset=utf-8")
+
+
+def _link(route: Route) -> str:
+    text = f"<code>{html.escape(route.path)}</code>"
+    return f'<a href="{html.escape(route.example)}">{text}</a>' if route.example else text
+
+
+@_route("/hello", "/hello", "Two words as text/plain.")
+def hello(request: Request) -> None:
+    """
+    The shortest answer there is.
+    """
+    request.answer("hello world\n")
+
+
+@_route("/bytes/N", "/bytes/1048576", "N zero bytes, streamed no faster than you read them; N is at most 2147483648.")
+async def manyBytes(request: Request) -> None:
+    """
+    Stream a long body: C{send} says when there is room for more.
+    """
+    left = request.number(_LARGEST_BODY)
+    stream = request.stream
+    stream.respond({"content-type": "application/octet-stream", "content-length": left})
+    if stream.headRequest:
+        return
+    while left > len(_CHUNK):
+        await stream.send(_CHUNK)
+        left -= len(_CHUNK)
+    stream.end(_CHUNK[:left])
+
+
+@_route("/echo", "", "Your request's body, streamed back as it arrives, with its content-type.")
+async def echo(request: Request) -> None:
+    """
+    Stream in both directions at once.  A client that does not read the answer soon finds nobody reading its request.
+    """
+    stream = request.stream
+    stream.respond({"content-type": request.headers.get(b"content-type", b"application/octet-stream")})
+    if stream.headRequest:
+        return
+    async for chunk in stream:
+        await stream.send(chunk)
+    stream.end()
+
+
+@_route("/discard", "", "Reads your request's body to its end and answers its length in bytes.")
+async def discard(request: Request) -> None:
+    """
+    Read a long body, chunk by chunk.
+    """
+    length = 0
+    async for chunk in request.stream:
+        length += len(chunk)
+    request.answer(f"{length}\n")
+
+
+@_route("/unread?seconds=S", "/unread?seconds=1", "Never reads your request's body, and answers after S seconds (20).")
+async def unread(request: Request) -> None:
+    """
+    Let the client find its window shut, which does not hinder its other streams.
+    """
+    seconds = request.seconds(20)
+    await request.sleep(seconds)
+    request.answer(f"nothing was read for {seconds:g} seconds\n")
+
+
+@_route("/trailers", "/trailers", "A body, and after it trailers with its length and its SHA-256 digest.")
+def trailers(request: Request) -> None:
+    """
+    Say at the end what is not known at the start.
+    """
+    body = b"The trailers say how long this is.\n"
+    names = ["x-body-length", "x-body-sha256"]
+    request.stream.respond({"content-type": "text/plain", "trailer": ", ".join(names)})
+    request.stream.write(body)
+    request.stream.end(trailers=dict(zip(names, [str(len(body)), hashlib.sha256(body).hexdigest()], strict=True)))
+
+
+@_route("/early-hints", "/early-hints", "103 Early Hints with a link, then 200.")
+def earlyHints(request: Request) -> None:
+    """
+    Name what the client will need before the answer is there (RFC 8297).
+    """
+    link = "</hello>; rel=preload; as=fetch"
+    request.stream.additionalHeaders({":status": 103, "link": link})
+    request.answer(f"A 103 response came before this one, with link: {link}\n")
+
+
+@_route("/session", "/session", "What the server knows of your session, as JSON.")
+async def session(request: Request) -> None:
+    """
+    Tell the facts of a session, after a PING that measures the round trip.
+    """
+    session = request.stream.session
+    try:
+        await session.ping(timeout=_PING_SECONDS)
+    except PingCancelled:
+        pass  # then the snapshot has the time of the PING before, if there was one
+    certificate = session.peerCertificate
+    facts = {
+        "alpnProtocol": session.alpnProtocol,
+        "encrypted": session.encrypted,
+        "peer": _address(session.getPeer()),
+        "host": _address(session.getHost()),
+        "peerCertificate": certificate and certificate.to_cryptography().subject.rfc4514_string(),
+        "streamID": request.stream.id,
+        "state": session.state._asdict(),
+        "localSettings": _settings(session.localSettings),
+        "remoteSettings": _settings(session.remoteSettings),
+    }
+    request.answer(json.dumps(facts, indent=2) + "\n", contentType="application/json")
+
+
+def _address(address: IAddress) -> str:
+    """
+    Write an address as URLs do.
+    """
+    if isinstance(address, IPv6Address):
+        return f"[{address.host}]:{address.port}"
+    if isinstance(address, IPv4Address):
+        return f"{address.host}:{address.port}"
+    return str(address)
+
+
+def _settings(settings: Settings) -> dict[str, object]:
+    """
+    Make of settings what JSON has a form for.
+    """
+    facts = {each.name: getattr(settings, each.name) for each in fields(settings)}
+    return {**facts, "customSettings": dict(settings.customSettings)}
+
+
+@_route("/destroy?code=N", "", "Destroys this session with error code N; without one, as if nothing were wrong.")
+def destroy(request: Request) -> None:
+    """
+    End the session, this request's stream included.
+    """
+    request.stream.session.destroy(code=request.code())
+
+
+@_route("/goaway?code=N", "", "Sends a GOAWAY with error code N (0), then answers 200; no new streams after that.")
+def goaway(request: Request) -> None:
+    """
+    Announce that this stream is the last one.
+    """
+    code = request.code() or ErrorCode.NO_ERROR
+    request.stream.session.goaway(code)
+    request.answer(f"This was the last stream: a GOAWAY with code {int(code)} came before this answer.\n")
+
+
+@_route("/reset?code=N", "", "Resets this stream with error code N (0).")
+def reset(request: Request) -> None:
+    """
+    End the stream without an answer.
+    """
+    request.stream.close(request.code() or ErrorCode.NO_ERROR)
+
+
+@_route("/slow?seconds=S", "/slow?seconds=2", "Answers after S seconds (1).")
+async def slow(request: Request) -> None:
+    """
+    Take a while.
+    """
+    seconds = request.seconds(1)
+    await request.sleep(seconds)
+    request.answer(f"that took {seconds:g} seconds\n")
