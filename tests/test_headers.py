@@ -534,8 +534,8 @@ class ReceivedRequestTests(SynchronousTestCase):
         """
         A good request tells its method and length, also when the list is read once only.
         """
-        self.assertEqual(checkRequest(iter(REQUEST), False), (b"GET", None))
-        self.assertEqual(checkRequest(changed((b"content-length", b"007")), False), (b"GET", 7))
+        self.assertEqual(checkRequest(iter(REQUEST), False)[:2], (b"GET", None))
+        self.assertEqual(checkRequest(changed((b"content-length", b"007")), False)[:2], (b"GET", 7))
 
     def test_missingPseudo(self) -> None:
         """

@@ -235,6 +235,65 @@ class ServerTests(SynchronousTestCase):
         self.assertEqual(self.peer.names(), ["HEADERS 1 103", "HEADERS 1 100", "HEADERS 1 200 END_STREAM"])
         self.assertEqual([each.status for each in stream.sentInformation], [103, 100])
 
+    def test_continue(self) -> None:
+        """
+        A client that waits for a 100 gets it when the application begins to read, and not after an answer.
+        """
+        expecting = ("expect", "100-continue")
+        self.peer.send(
+            self.peer.post(1, "/", expecting), self.peer.post(3, "/", expecting), self.peer.get(5, "/", expecting)
+        )
+        reading, refusing, bodiless = self.streams
+        self.assertEqual(self.peer.take(), [])
+        body = reading.read()
+        self.assertEqual(self.peer.names(), ["HEADERS 1 100"])
+        refusing.respond({":status": 413}, endStream=True)
+        refusing.discard()
+        bodiless.discard()
+        self.assertEqual(self.peer.names(), ["HEADERS 3 413 END_STREAM"])
+        self.peer.send(self.peer.data(1, b"body", end=True))
+        self.assertEqual(self.successResultOf(body), b"body")
+
+    # Extensions
+
+    def test_altsvc(self) -> None:
+        """
+        C{altsvc} tells of an alternative, for an origin or for that of a stream (6.2).
+        """
+        self.peer.send(self.peer.get(1))
+        (stream,) = self.streams
+        session = stream.session
+        session.altsvc('h3=":1"', "https://Example.com:443/path")
+        session.altsvc(b"clear", stream)
+        session.altsvc("clear", 1)
+        about = [(frame.stream_id, frame.origin, frame.field) for frame in self.peer.take()]
+        self.assertEqual(about, [(0, b"https://example.com", b'h3=":1"'), (1, b"", b"clear"), (1, b"", b"clear")])
+        for value, origin in (("a\nb", "https://a"), ("", "https://a"), ("a", "nonsense"), ("a" * 17000, "https://a")):
+            with self.assertRaises(InvalidHeader):
+                session.altsvc(value, origin)
+        for streamID in (0, 2**31):
+            with self.assertRaises(ValueError):
+                session.altsvc("a", streamID)
+        session.destroy()
+        with self.assertRaises(InvalidState):
+            session.altsvc("a", "https://a")
+
+    def test_origin(self) -> None:
+        """
+        C{origin} names origins, reduced to scheme, host and port; without any it sends nothing (6.3).
+        """
+        session = next(iter(self.server.sessions))
+        session.origin()
+        self.assertEqual(self.peer.take(), [])
+        session.origin("https://a.example/path?query", b"https://b.example:8443", "https://[::1]", "http://c:80")
+        (frame,) = self.peer.take()
+        self.assertEqual(frame.type, 0xC)
+        names = [b"https://a.example", b"https://b.example:8443", b"https://[::1]", b"http://c"]
+        self.assertEqual(frame.body, b"".join(len(name).to_bytes(2, "big") + name for name in names))
+        for origin in ("data:text/plain,x", "nonsense", "https://", "https://" + "a" * 17000):
+            with self.assertRaises(InvalidHeader):
+                session.origin(origin)
+
     # Failing
 
     def test_handlerRaises(self) -> None:

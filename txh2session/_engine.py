@@ -12,8 +12,10 @@ All body lengths are bytes, all codes HTTP/2 error codes, all header lists pairs
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from txh2session._priority import Priority
 from txh2session.errors import Initiator
 from txh2session.headers import Headers
 from txh2session.settings import Settings
@@ -145,9 +147,24 @@ class Engine(Protocol):
         Change how many bytes the peer may send on all streams together.
         """
 
-    def setPriority(self, streamID: int, urgency: int, incremental: bool) -> None:
+    def setPriority(self, streamID: int, priority: Priority) -> None:
         """
         Say when a stream's body goes out relative to the others (RFC 9218).
+        """
+
+    def updatePriority(self, streamID: int, priority: Priority) -> None:
+        """
+        Ask the peer to send a response sooner or later (RFC 9218 section 7.1).
+        """
+
+    def altSvc(self, value: bytes, origin: bytes, streamID: int) -> None:
+        """
+        Send an ALTSVC frame: for an origin, or with C{b""} for that of a stream.
+        """
+
+    def origin(self, origins: Sequence[bytes]) -> None:
+        """
+        Send an ORIGIN frame.
         """
 
     def stop(self) -> None:
@@ -176,9 +193,11 @@ class EngineOwner(Protocol):
         The peer's first SETTINGS frame came: it speaks HTTP/2.
         """
 
-    def requestReceived(self, streamID: int, headers: Headers, ended: bool) -> None:
+    def requestReceived(self, streamID: int, headers: Headers, ended: bool, expectsContinue: bool) -> None:
         """
         A peer's request came.
+
+        @param expectsContinue: whether its body comes only after a 100 (RFC 9110 section 10.1.1).
         """
 
     def informationReceived(self, streamID: int, headers: Headers) -> None:

@@ -11,7 +11,7 @@ A header block and its CONTINUATION frames leave the splitter as one piece, sinc
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from struct import Struct
 from typing import Final, NamedTuple, TypeAlias
 
@@ -270,6 +270,27 @@ def buildWindowUpdate(streamID: int, increment: int) -> bytes:
     Write a WINDOW_UPDATE frame (RFC 9113 section 6.9).
     """
     return buildFrame(WINDOW_UPDATE, 0, streamID, _long.pack(increment))
+
+
+def buildPriorityUpdate(streamID: int, field: bytes) -> bytes:
+    """
+    Write a PRIORITY_UPDATE frame (RFC 9218 section 7.1).
+    """
+    return buildFrame(PRIORITY_UPDATE, 0, 0, _long.pack(streamID) + field)
+
+
+def buildAltSvc(value: bytes, origin: bytes, streamID: int) -> bytes:
+    """
+    Write an ALTSVC frame (RFC 7838 section 4).
+    """
+    return buildFrame(ALTSVC, 0, streamID, len(origin).to_bytes(2, "big") + origin + value)
+
+
+def buildOrigin(origins: Iterable[bytes]) -> bytes:
+    """
+    Write an ORIGIN frame (RFC 8336 section 2).
+    """
+    return buildFrame(ORIGIN, 0, 0, b"".join(len(each).to_bytes(2, "big") + each for each in origins))
 
 
 # ---------------------------------------------------------------------------------------------------------------------

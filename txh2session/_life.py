@@ -509,7 +509,7 @@ class SessionLife:
         self._ready = True
         self._readyWaiters.fire(None)
 
-    def requestReceived(self, streamID: int, headers: Headers, ended: bool) -> None:
+    def requestReceived(self, streamID: int, headers: Headers, ended: bool, expectsContinue: bool) -> None:
         """See L{EngineOwner<txh2session._engine.EngineOwner>}."""
 
     def responseReceived(self, streamID: int, headers: Headers, ended: bool) -> None:

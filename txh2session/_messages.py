@@ -40,7 +40,7 @@ class MalformedMessage(Exception):
     """
 
 
-_PLAIN, _SPECIAL, _PSEUDO, _FORBIDDEN = range(4)
+_PLAIN, _SPECIAL, _PSEUDO, _FORBIDDEN, _HINT = range(5)
 _kinds: dict[bytes, int] = {
     # Known from the start, so that nobody can fill the table with names of their own before these come.
     **dict.fromkeys(SINGLE | SECRETS, _PLAIN),
@@ -56,6 +56,8 @@ _kinds: dict[bytes, int] = {
     b"content-length": _SPECIAL,
     b"host": _SPECIAL,
     b"te": _SPECIAL,
+    b"priority": _HINT,
+    b"expect": _HINT,
     **dict.fromkeys(REQUEST_PSEUDO | {b":status"}, _PSEUDO),
     **dict.fromkeys(CONNECTION_SPECIFIC, _FORBIDDEN),
 }
@@ -81,6 +83,8 @@ class RequestFacts(NamedTuple):
 
     method: bytes
     contentLength: int | None
+    priority: bytes | None = None
+    expect: bytes = b""
 
 
 def listSize(fields: Iterable[Field]) -> int:
@@ -119,6 +123,8 @@ def checkRequest(fields: Iterable[Field], extendedConnect: bool) -> RequestFacts
     pseudo: dict[bytes, bytes] = {}
     contentLength: int | None = None
     host: bytes | None = None
+    priority: bytes | None = None
+    expect = b""
     regular = False
     for name, value in fields:
         kind = _kinds.get(name)
@@ -133,6 +139,12 @@ def checkRequest(fields: Iterable[Field], extendedConnect: bool) -> RequestFacts
         elif name == b"content-length":
             regular = True
             contentLength = _contentLength(value, contentLength)
+        elif name == b"priority":
+            regular = True
+            priority = value if priority is None else priority + b"," + value
+        elif name == b"expect":
+            regular = True
+            expect = value
         elif name == b"host":
             regular = True
             if host is not None:
@@ -141,7 +153,7 @@ def checkRequest(fields: Iterable[Field], extendedConnect: bool) -> RequestFacts
         else:
             regular = True
             _checkConnectionField(name, value)
-    return RequestFacts(checkTarget(pseudo, host, extendedConnect), contentLength)
+    return RequestFacts(checkTarget(pseudo, host, extendedConnect), contentLength, priority, expect)
 
 
 def _checkConnectionField(name: bytes, value: bytes) -> None:
@@ -253,7 +265,7 @@ def checkResponse(fields: Iterable[Field]) -> ResponseFacts:
             status = int(value)
             continue
         regular = True
-        if kind == _PLAIN:
+        if kind == _PLAIN or kind == _HINT:
             continue
         if name == b"content-length":
             contentLength = _contentLength(value, contentLength)
@@ -279,5 +291,5 @@ def checkTrailers(fields: Iterable[Field]) -> None:
             # A length after the body comes too late, and misleads whoever puts trailers among the headers (RFC 9110
             # section 6.5.1).
             raise MalformedMessage(f"trailer {asText(name)}")
-        if kind != _PLAIN and name != b"host":
+        if kind not in (_PLAIN, _HINT) and name != b"host":
             _checkConnectionField(name, value)

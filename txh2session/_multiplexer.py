@@ -17,7 +17,7 @@ hold to account.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from h2.config import H2Configuration
@@ -53,6 +53,7 @@ from txh2session._engine import EngineOwner, EngineState, StreamWindows
 from txh2session._fields import Field
 from txh2session._frames import ConnectionFault
 from txh2session._outlet import Outlet
+from txh2session._priority import Priority
 from txh2session._rules import FrameRules, StreamFault
 from txh2session.errors import ErrorCode
 from txh2session.headers import Headers
@@ -394,10 +395,25 @@ class Multiplexer(FrameRules):
         self._emit(frames.buildGoAway(self._goAwayLast, code, debugData))
         return self._goAwayLast
 
-    def setPriority(self, streamID: int, urgency: int, incremental: bool) -> None:
+    def setPriority(self, streamID: int, priority: Priority) -> None:
         """See L{Engine}."""
         if streamID in self._streams:
-            self._outlet.setPriority(streamID, urgency, incremental)
+            self._outlet.setPriority(streamID, priority.urgency, priority.incremental)
+
+    def updatePriority(self, streamID: int, priority: Priority) -> None:
+        """See L{Engine}."""
+        if streamID in self._streams and not self._stopped:
+            self._emit(frames.buildPriorityUpdate(streamID, priority.field))
+
+    def altSvc(self, value: bytes, origin: bytes, streamID: int) -> None:
+        """See L{Engine}."""
+        if not self._stopped:
+            self._emit(frames.buildAltSvc(value, origin, streamID))
+
+    def origin(self, origins: Sequence[bytes]) -> None:
+        """See L{Engine}."""
+        if not self._stopped:
+            self._emit(frames.buildOrigin(origins))
 
     def bytesToSend(self, maximum: int) -> bytes:
         """See L{Engine}."""

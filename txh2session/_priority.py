@@ -22,6 +22,17 @@ class Priority(NamedTuple):
     urgency: int = DEFAULT_URGENCY
     incremental: bool = False
 
+    @classmethod
+    def checked(cls, urgency: int, incremental: bool) -> Priority:
+        """
+        Make one of what an application gave.
+
+        @raise ValueError: for an urgency that is not a whole number from 0 to 7.
+        """
+        if isinstance(urgency, bool) or not isinstance(urgency, int) or not 0 <= urgency <= 7:
+            raise ValueError(f"an urgency is a whole number from 0 to 7, not {urgency!r}")
+        return cls(urgency, bool(incremental))
+
     @property
     def field(self) -> bytes:
         """

@@ -26,6 +26,7 @@ from txh2session._messages import (
     checkTrailers,
     listSize,
 )
+from txh2session._priority import Priority, parsePriority
 from txh2session._streams import Record, StreamTable
 from txh2session.errors import ErrorCode, Initiator
 from txh2session.headers import Headers
@@ -75,6 +76,7 @@ class FrameRules:
         self._credit = ConnectionCredit(DEFAULT_WINDOW, limits.unreadBytes)
         self._resets = TokenBucket(limits.resets, 0.0)
         self._controls = TokenBucket(limits.controlFrames, 0.0, _EARNED_AT_MOST)
+        self._earlyPriorities: dict[int, Priority] = {}
         self._lastProcessed = 0
         self._goAwayLast = MAX_WINDOW
         self._owed = 0
@@ -93,6 +95,7 @@ class FrameRules:
             frames.WINDOW_UPDATE: self._windowUpdateFrame,
             frames.ALTSVC: self._altSvcFrame,
             frames.ORIGIN: self._originFrame,
+            frames.PRIORITY_UPDATE: self._priorityUpdateFrame,
         }
 
     def receive(self, data: bytes, now: float) -> None:
@@ -319,6 +322,26 @@ class FrameRules:
                 raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "PRIORITY of a wrong size")
             raise StreamFault(ErrorCode.FRAME_SIZE_ERROR, "PRIORITY of a wrong size")
 
+    def _priorityUpdateFrame(self, flags: int, streamID: int, raw: bytes) -> None:
+        # RFC 9218 section 7.1.
+        self._spendControl()
+        if streamID != 0:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "PRIORITY_UPDATE on a stream")
+        if self._client:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "PRIORITY_UPDATE from a server")
+        if len(raw) < frames.HEAD + 4:
+            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "PRIORITY_UPDATE of a wrong size")
+        about = frames.readLong(raw) & ~_RESERVED
+        if about == 0 or (self._table.isLocal(about) and self._table.isIdle(about)):
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "PRIORITY_UPDATE about an idle stream")
+        priority = parsePriority(raw[frames.HEAD + 4 :])
+        if priority is None:
+            return
+        if about in self._streams:
+            self.setPriority(about, priority)
+        elif self._table.isIdle(about) and len(self._earlyPriorities) < self._announced[-1].maxConcurrentStreams:
+            self._earlyPriorities[about] = priority
+
     def _resetFrame(self, flags: int, streamID: int, raw: bytes) -> None:
         if len(raw) != frames.HEAD + 4:
             raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "RST_STREAM of a wrong size")
@@ -466,7 +489,13 @@ class FrameRules:
         record.final = True
         record.head = facts.method == b"HEAD"
         self._lastProcessed = streamID
-        self._owner.requestReceived(streamID, headers, ended)
+        update = self._earlyPriorities.pop(streamID, None)
+        if update is None and facts.priority is not None:
+            update = parsePriority(facts.priority)
+        if update is not None:
+            self.setPriority(streamID, update)
+        expectsContinue = not ended and facts.expect.lower() == b"100-continue"
+        self._owner.requestReceived(streamID, headers, ended, expectsContinue)
 
     def _responseArrived(self, streamID: int, fields: Iterable[Field], ended: bool) -> None:
         record = self._streams[streamID]
@@ -537,6 +566,12 @@ class FrameRules:
     def goAway(self, code: int, lastStreamID: int | None, debugData: bytes) -> int:
         """
         Queue a GOAWAY.
+        """
+        raise AssertionError("the engine's to define")
+
+    def setPriority(self, streamID: int, priority: Priority) -> None:
+        """
+        Say when a stream's body goes out relative to the others.
         """
         raise AssertionError("the engine's to define")
 

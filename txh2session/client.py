@@ -16,6 +16,8 @@ from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 from twisted.web.iweb import IPolicyForHTTPS
 
+from txh2session._outbound import DEFAULT_URGENCY
+from txh2session._priority import Priority
 from txh2session._states import Receiving, Sending
 from txh2session._timer import DelayedCall
 from txh2session._waiters import Waiters
@@ -55,6 +57,7 @@ class ClientStream(Stream):
         self.sentHeaders = headers
         self._early: list[bytes] = []
         self._earlySize = 0
+        self._earlyPriority: Priority | None = None
         self._endEarly = end
         self._responseWaiters: Waiters[Headers] | None = None
 
@@ -73,6 +76,22 @@ class ClientStream(Stream):
             elif self._cut is not None:
                 self._responseWaiters.fail(self._cut)
         return self._responseWaiters.when(self._cancelled)
+
+    def reprioritize(self, urgency: int = DEFAULT_URGENCY, incremental: bool = False) -> None:
+        """
+        Ask the server to send this answer sooner or later than others, with PRIORITY_UPDATE (RFC 9218 section 7.1).
+
+        @param urgency: 0 first to 7 last.
+        @param incremental: whether the answer is of use before it is whole, and so may take turns with others.
+
+        @raise ValueError: for an urgency out of range.
+        """
+        priority = Priority.checked(urgency, incremental)
+        if self.id is not None:
+            self._owner._engine.updatePriority(self.id, priority)
+            self._owner._flush()
+        elif not self._finished:
+            self._earlyPriority = priority
 
     @property
     def bufferSize(self) -> int:
@@ -109,6 +128,8 @@ class ClientStream(Stream):
             return
         self.id = streamID
         session._streams[streamID] = self
+        if self._earlyPriority is not None:
+            session._engine.updatePriority(streamID, self._earlyPriority)
         for data in early:
             session._engine.write(streamID, data)
         if self._sending is Sending.ENDED and not bodiless:

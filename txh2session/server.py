@@ -24,10 +24,14 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from txh2session._inbound import BodyReader
+from txh2session._origins import MAX_ADVERTISED, checkAlternative, originOf
+from txh2session._outbound import DEFAULT_URGENCY
+from txh2session._priority import Priority
 from txh2session._states import Sending, SessionState, nextSending
 from txh2session._timer import DelayedCall
 from txh2session._waiters import Waiters
-from txh2session.errors import ErrorCode, HTTP2Error, InvalidSetting, InvalidState
+from txh2session.errors import ErrorCode, HTTP2Error, InvalidHeader, InvalidSetting, InvalidState
 from txh2session.headers import Headers, HeadersLike, informationalHeaders, responseHeaders
 from txh2session.listeners import SessionListener
 from txh2session.protocol import HTTP2Protocol
@@ -75,8 +79,9 @@ class ServerStream(Stream):
     said.  Where the answer has no body (to HEAD, or 204, 205 and 304) what is written is dropped, so that an application
     need not look.
 
-    When the answer has been sent and nobody reads the rest of the request, the stream is reset with NO_ERROR after
-    C{Timeouts.unread} seconds, so that the client stops sending (RFC 9113 section 8.1).
+    A client that waits for a 100 (Continue) gets it when the application begins to read.  When the answer has been sent
+    and nobody reads the rest of the request, the stream is reset with NO_ERROR after C{Timeouts.unread} seconds, so that
+    the client stops sending (RFC 9113 section 8.1).
     """
 
     session: ServerSession
@@ -85,6 +90,7 @@ class ServerStream(Stream):
     def __init__(self, session: ServerSession, streamID: int) -> None:
         super().__init__(session, streamID, Sending.HEADERS)
         self._bodiless = False
+        self._expectsContinue = False
         self._unreadCall: DelayedCall | None = None
 
     @property
@@ -150,6 +156,25 @@ class ServerStream(Stream):
 
     def _beforeBody(self) -> None:
         self.respond()
+
+    def _attach(self, reader: BodyReader) -> None:
+        super()._attach(reader)
+        if self._expectsContinue and self._sending is Sending.HEADERS:
+            self._expectsContinue = False
+            self.additionalHeaders({":status": 100})
+
+    def reprioritize(self, urgency: int = DEFAULT_URGENCY, incremental: bool = False) -> None:
+        """
+        Say when this answer's body goes out relative to the others of its session (RFC 9218 section 4).  What the client
+        asks for later counts again.
+
+        @param urgency: 0 first to 7 last.
+        @param incremental: whether the answer is of use before it is whole, and so takes turns with others of its urgency.
+
+        @raise ValueError: for an urgency out of range.
+        """
+        if self.id is not None:
+            self._owner._engine.setPriority(self.id, Priority.checked(urgency, incremental))
 
     def _endSent(self) -> None:
         super()._endSent()
@@ -234,9 +259,55 @@ class ServerSession(Session):
             self._calls.append(call)
         return self.whenClosed()
 
-    def requestReceived(self, streamID: int, headers: Headers, ended: bool) -> None:
+    def altsvc(self, value: str | bytes, originOrStream: str | bytes | int | Stream) -> None:
+        """
+        Tell the client of an alternative service (RFC 7838; Node's reference 6.2).
+
+        @param value: for example C{'h3=":8443"; ma=3600'}, or C{"clear"}.
+        @param originOrStream: the origin it is for, of which scheme, host and port count; or a stream, or its id, for the
+            origin that was asked there.
+
+        @raise InvalidHeader: for a value with other than visible ASCII characters and blanks, for what has no origin, or
+            for more than 16,382 bytes in all.
+        @raise InvalidState: if the session is not connected, or is destroyed, or the stream has no id.
+        """
+        self._checkUsable()
+        alternative = checkAlternative(value)
+        streamID = originOrStream.id if isinstance(originOrStream, Stream) else originOrStream
+        if streamID is None:
+            raise InvalidState("the stream has no id yet")
+        if isinstance(streamID, int):
+            if isinstance(streamID, bool) or not 0 < streamID <= MAX_WINDOW:
+                raise ValueError(f"a stream id is between 1 and 2**31-1, not {streamID!r}")
+            self._engine.altSvc(alternative, b"", streamID)
+        else:
+            origin = originOf(streamID)
+            if len(alternative) + len(origin) > MAX_ADVERTISED:
+                raise InvalidHeader(f"an ALTSVC frame holds at most {MAX_ADVERTISED} bytes")
+            self._engine.altSvc(alternative, origin, 0)
+        self._flush()
+
+    def origin(self, *origins: str | bytes) -> None:
+        """
+        Tell the client which origins this connection may be used for (RFC 8336; Node's reference 6.3).
+
+        @param origins: URLs, of which scheme, host and port count; without any nothing is sent.
+
+        @raise InvalidHeader: for what has no origin, or for more than 16,382 bytes in all.
+        @raise InvalidState: if the session is not connected, or is destroyed.
+        """
+        self._checkUsable()
+        named = [originOf(each) for each in origins]
+        if sum(len(each) + 2 for each in named) > MAX_ADVERTISED:
+            raise InvalidHeader(f"an ORIGIN frame holds at most {MAX_ADVERTISED} bytes")
+        if named:
+            self._engine.origin(named)
+            self._flush()
+
+    def requestReceived(self, streamID: int, headers: Headers, ended: bool, expectsContinue: bool) -> None:
         """See L{EngineOwner<txh2session._engine.EngineOwner>}."""
         stream = self._streams[streamID] = ServerStream(self, streamID)
+        stream._expectsContinue = expectsContinue
         stream._headersReceived(headers, ended)
         if self._listeners:
             self._tell("streamReceived", stream, headers)
