@@ -35,7 +35,7 @@ FLOORS = (
     (
         "objects",
         {
-            *("_waiters", "_timer", "_questions", "_readers", "_producers"),
+            *("_waiters", "_timer", "_watch", "_questions", "_readers", "_producers"),
             *("listeners", "snapshots", "stream", "_life", "session"),
         },
     ),

@@ -33,7 +33,7 @@ from txh2session.headers import Headers
 from txh2session.listeners import SessionListener, StreamListener
 from txh2session.server import Server, ServerSession, ServerStream
 from txh2session.session import Session
-from txh2session.settings import Limits, Rate, Settings, Timeouts
+from txh2session.settings import Keepalive, Limits, Rate, Settings, Timeouts
 from txh2session.stream import Stream
 from txh2session.tls import (
     CertificateError,
@@ -59,6 +59,7 @@ __all__ = [
     "InvalidSetting",
     "InvalidState",
     "InvalidURL",
+    "Keepalive",
     "LimitExceeded",
     "Limits",
     "PeerSpeaksOtherProtocol",

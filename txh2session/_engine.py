@@ -108,6 +108,17 @@ class Engine(Protocol):
         End a body once what is queued has been sent: END_STREAM is on its last frame.
         """
 
+    @property
+    def midBlock(self) -> bool:
+        """
+        Whether a header block has begun and not ended.
+        """
+
+    def stalled(self) -> list[int]:
+        """
+        Tell which streams had something to send before the last two calls of this, and have sent nothing since.
+        """
+
     def reset(self, streamID: int, code: int) -> None:
         """
         End a stream at once with RST_STREAM; what it had queued is dropped.

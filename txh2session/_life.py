@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.logger import Logger
 
@@ -21,6 +22,7 @@ from txh2session._questions import Pings, SettingsChanges
 from txh2session._states import SessionState, nextSessionState
 from txh2session._timer import Clock, DelayedCall, IdleTimer
 from txh2session._waiters import Waiters
+from txh2session._watch import KeepaliveWatch, StallWatch
 from txh2session.errors import (
     ErrorCode,
     Initiator,
@@ -118,6 +120,8 @@ class SessionLife:
         self._pings = Pings(self._limits.outstandingPings)
         self._changes = SettingsChanges(self._limits.outstandingSettings)
         self._idle: IdleTimer | None = None
+        self._keepalive: KeepaliveWatch | None = None
+        self._stalls: StallWatch | None = None
         self._timer: IdleTimer | None = None
         self.alpnProtocol: str | None = None
         self.encrypted: bool | None = None
@@ -294,8 +298,9 @@ class SessionLife:
         for call in calls:
             if call.active():
                 call.cancel()
-        if self._idle is not None:
-            self._idle.stop()
+        for watch in (self._keepalive, self._stalls, self._idle):
+            if watch is not None:
+                watch.stop()
         if self._timer is not None:
             self._timer.stop()
 
@@ -369,6 +374,41 @@ class SessionLife:
         Tell the server that this session is gone.
         """
 
+    def _pingWithin(self, seconds: float) -> Deferred[float]:
+        """
+        Send a PING of the library's own.
+        """
+        payload, waiting = self._pings.ask(None, self._connectedLink(), seconds)
+        if payload:
+            self._engine.ping(payload)
+            self._flush()
+        return waiting
+
+    def _keepaliveDead(self) -> None:
+        self._timeoutError("keepalive", ErrorCode.NO_ERROR, "the peer did not answer a PING in time")
+
+    def _resetStalled(self) -> None:
+        """
+        End the streams whose peer takes nothing of what it asked for.
+        """
+        for streamID in self._engine.stalled():
+            stream = self._streams.get(streamID)
+            if stream is not None:
+                stream._stalled(self._timeouts.stalled)
+
+    def headersTimedOut(self) -> None:
+        """
+        A header block did not end in time.
+        """
+        self._timeoutError("headers", ErrorCode.ENHANCE_YOUR_CALM, "a header block did not end in time")
+
+    @property
+    def midBlock(self) -> bool:
+        """
+        Whether a header block has begun and not ended.
+        """
+        return self._engine.midBlock
+
     def _settingsTimedOut(self) -> None:
         self._timeoutError("settingsAck", ErrorCode.SETTINGS_TIMEOUT, "SETTINGS were not acknowledged in time")
 
@@ -418,6 +458,12 @@ class SessionLife:
         try:
             self._engine.start(link.seconds())
             self._changes.started(link, self._timeouts.settingsAck, self._settingsTimedOut)
+            if self._timeouts.keepalive is not None:
+                self._keepalive = KeepaliveWatch(
+                    link, self._timeouts.keepalive, self._pingWithin, lambda: bool(self._streams), self._keepaliveDead
+                )
+            if self._timeouts.stalled:
+                self._stalls = StallWatch(link, self._timeouts.stalled, self._resetStalled)
             idle = self._idleSeconds()
             if idle:
                 self._idle = IdleTimer(link, idle, self._idleTooLong)
@@ -444,6 +490,8 @@ class SessionLife:
         """
         Bytes came from the transport.
         """
+        if self._keepalive is not None:
+            self._keepalive.touch()
         if self._timer is not None:
             self._timer.touch()
         self._batch += 1

@@ -347,6 +347,10 @@ class Multiplexer(FrameRules):
         if not record.localOpen:
             self._halfClosed(record)
 
+    def stalled(self) -> list[int]:
+        """See L{Engine}."""
+        return self._outlet.stalled()
+
     def reset(self, streamID: int, code: int) -> None:
         """See L{Engine}."""
         if self._remove(streamID, wasReset=True) is not None:

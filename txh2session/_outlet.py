@@ -70,6 +70,7 @@ class Outlet:
         self._control: list[bytes] = []
         self._scheduler = Scheduler()
         self._blocked: set[int] = set()
+        self._tick = 0
 
     def emit(self, frame: bytes) -> None:
         """
@@ -98,6 +99,8 @@ class Outlet:
         if queue is None:
             queue = record.queue = SendQueue()
         if data:
+            if not queue.size:
+                record.movedAt = self._tick
             queue.append(data)
             if record.streamID not in self._blocked:
                 self._scheduler.ready(record.streamID)
@@ -192,6 +195,7 @@ class Outlet:
         queue = record.queue
         assert queue is not None  # only streams with something queued are in line
         data = queue.take(min(window, writer.max_outbound_frame_size))
+        record.movedAt = self._tick
         last = queue.ended and not queue.size
         writer.send_data(streamID, data, end_stream=last and record.trailers is None)
         if not queue.size:
@@ -202,6 +206,17 @@ class Outlet:
         elif last:
             record.localOpen = False
         return record, len(data) + HEAD
+
+    def stalled(self) -> list[int]:
+        """
+        Tell which streams had something to send before the last two questions, and have sent nothing since.
+        """
+        self._tick += 1
+        return [
+            record.streamID
+            for record in self._table.open.values()
+            if record.queue is not None and record.queue.size and record.movedAt < self._tick - 2
+        ]
 
     def hasRoomAgain(self, record: Record) -> bool:
         """

@@ -24,6 +24,7 @@ class Record:
     @ivar remoteOpen: whether the peer may.
     @ivar queue: our body that waits, L{None} until there is one.
     @ivar trailers: what ends our body, if not END_STREAM on its last frame.
+    @ivar movedAt: the tick of the outlet at which something of the queue was last sent, or first put in.
     @ivar pausedWriter: whether the queue has passed the high-water mark and not yet come back below the low one.
     @ivar final: whether the peer's final headers are here.
     @ivar head: whether the request's method is HEAD.
@@ -41,6 +42,7 @@ class Record:
         "head",
         "information",
         "localOpen",
+        "movedAt",
         "pausedWriter",
         "queue",
         "remoteOpen",
@@ -54,6 +56,7 @@ class Record:
         self.remoteOpen = remoteOpen
         self.queue: SendQueue | None = None
         self.trailers: Headers | None = None
+        self.movedAt = 0
         self.pausedWriter = False
         self.awaited: int | None = None
         self.arrived = 0

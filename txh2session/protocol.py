@@ -88,6 +88,7 @@ class HTTP2Protocol(Protocol):
         self._closing = False
         self._deadline: DelayedCall | None = None
         self._farewell: DelayedCall | None = None
+        self._headersCall: DelayedCall | None = None
         self.stage = "tcp"
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -171,10 +172,25 @@ class HTTP2Protocol(Protocol):
             return
         if self._connected:
             self._session.bytesReceived(data, self.seconds())
+            self._watchHeaders()
         elif self._handedOver is not None:
             self._handedOver.dataReceived(data)
         else:
             self._sniff(data)
+
+    def _watchHeaders(self) -> None:
+        """
+        Give a header block that has begun its time to end.
+        """
+        if not self._session.midBlock:
+            if self._headersCall is not None:
+                self._stop("_headersCall")
+        elif self._headersCall is None and self._timeouts.headers and not self._closing:
+            self._headersCall = self.callLater(self._timeouts.headers, self._headersLate)
+
+    def _headersLate(self) -> None:
+        self._headersCall = None
+        self._session.headersTimedOut()
 
     def _sniff(self, data: bytes) -> None:
         """
@@ -272,6 +288,7 @@ class HTTP2Protocol(Protocol):
         Close our direction, go on reading for a while, then let go.
         """
         self._stop("_deadline")
+        self._stop("_headersCall")
         transport: Any = self.transport
         if self._encrypted or not hasattr(transport, "loseWriteConnection"):
             transport.loseConnection()
@@ -322,6 +339,7 @@ class HTTP2Protocol(Protocol):
         self._lost = True
         self._closing = True
         self._stop("_deadline")
+        self._stop("_headersCall")
         self._stop("_farewell")
         if self._handedOver is not None:
             self._handedOver.connectionLost(reason)

@@ -295,6 +295,33 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Keepalive:
+    """
+    How a session finds out that its peer is gone: a PING after silence.
+
+    It is off unless asked for, as everywhere: some servers punish clients that PING more often than every few minutes.
+
+    @ivar interval: seconds without a byte from the peer after which a PING is sent.
+    @ivar timeout: seconds to wait for its answer; then the session is destroyed.  20 (hyper; Go 15).
+    @ivar always: whether to do so while no stream is open, too.
+    """
+
+    interval: float
+    timeout: float = 20.0
+    always: bool = False
+
+    def __post_init__(self) -> None:
+        """
+        Check every value.
+
+        @raise InvalidSetting: for what is not a number of seconds above 0.
+        """
+        for name in ("interval", "timeout"):
+            if not checkSeconds(name, getattr(self, name)):
+                raise InvalidSetting(f"{name} of a Keepalive is above 0")
+
+
+@dataclass(frozen=True)
 class Timeouts:
     """
     How long things may take, in seconds; 0 switches one off.
@@ -305,6 +332,10 @@ class Timeouts:
     @ivar settingsAck: from our SETTINGS to their acknowledgement; then SETTINGS_TIMEOUT.  10 (nghttpx).
     @ivar idle: without any open stream until a session closes itself.  L{None} means 60 on a server (twisted.web) and
         never on a client.
+    @ivar headers: from the first byte of a header block to its last.  10 (security: a block that drips).
+    @ivar stalled: how long the peer may take nothing of a body that waits for it; then the stream is reset with CANCEL.
+        60.
+    @ivar keepalive: how to find out that the peer is gone; L{None} for not at all.
     @ivar drain: how long a server that closes waits for the answer to its PING before it names its last stream.  5.
     @ivar unread: how long a client may go on with an upload that nobody reads once it has its answer; then it is reset with
         NO_ERROR.  1: short rests arrive by themselves, and some clients take the reset for a failure of the answer.
@@ -317,6 +348,9 @@ class Timeouts:
     preface: float = 10.0
     settingsAck: float = 10.0
     idle: float | None = None
+    headers: float = 10.0
+    stalled: float = 60.0
+    keepalive: Keepalive | None = None
     drain: float = 5.0
     unread: float = 1.0
     linger: float = 1.0
@@ -330,7 +364,10 @@ class Timeouts:
         """
         for each in fields(self):
             value = getattr(self, each.name)
-            if not (value is None and each.name == "idle"):
+            if each.name == "keepalive":
+                if not (value is None or isinstance(value, Keepalive)):
+                    raise InvalidSetting(f"keepalive is a Keepalive or None, not {value!r}")
+            elif not (value is None and each.name == "idle"):
                 checkSeconds(each.name, value)
 
 

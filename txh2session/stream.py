@@ -716,6 +716,18 @@ class Stream:
         cut = error or StreamAborted(text, code, initiator, processed=answered)
         self._finish(code, error, cut)
 
+    def _stalled(self, seconds: float) -> None:
+        """
+        The peer took nothing of the body for a long time.
+        """
+        if self.id is not None:
+            self._owner._engine.reset(self.id, ErrorCode.CANCEL)
+        error = StreamError(
+            f"the peer took nothing of stream {self.id} for {seconds:g} seconds", ErrorCode.CANCEL, Initiator.PEER
+        )
+        self._finish(ErrorCode.CANCEL, error, error)
+        self._owner._flush()
+
     def _sessionEnded(self, code: int, error: Exception | None, cut: Exception, *, keep: bool) -> None:
         """
         The session ended and takes the stream with it.

@@ -1,0 +1,194 @@
+"""
+L{txh2session._watch}: keepalive, stalled bodies and header blocks that drip, seen from outside.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hyperframe.frame import ContinuationFrame, HeadersFrame
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from txh2session import (
+    ClientSession,
+    ErrorCode,
+    InvalidSetting,
+    Keepalive,
+    Server,
+    ServerStream,
+    SessionTimeout,
+    StreamError,
+    Timeouts,
+)
+from txh2session.testing import FramePeer
+
+
+class KeepaliveTests(SynchronousTestCase):
+    """
+    A client's session that looks whether its server is there.
+    """
+
+    def connect(self, **options: Any) -> None:
+        """
+        Connect with a keepalive of 10 seconds.
+        """
+        self.clock = Clock()
+        timeouts = Timeouts(keepalive=Keepalive(10, timeout=5, **options))
+        self.session = ClientSession("http", "a", timeouts=timeouts)
+        self.peer = FramePeer.toClient(self.session, self.clock, timeouts=timeouts)
+
+    def test_silence(self) -> None:
+        """
+        After silence a PING is sent; with its answer the next silence begins.
+        """
+        self.connect()
+        self.session.request()
+        self.peer.take()
+        for _ in range(3):
+            self.clock.advance(9.9)
+            self.assertEqual(self.peer.take(), [])
+            self.clock.advance(0.1)
+            (ping,) = self.peer.take()
+            self.peer.send(self.peer.ping(ping.opaque_data, ack=True))
+        self.assertFalse(self.session.destroyed)
+
+    def test_traffic(self) -> None:
+        """
+        While bytes come nothing is asked.
+        """
+        self.connect()
+        self.session.request()
+        self.peer.take()
+        for _ in range(5):
+            self.clock.advance(8)
+            self.peer.send(self.peer.window(0, 1))
+        self.assertEqual(self.peer.take(), [])
+
+    def test_dead(self) -> None:
+        """
+        A server that does not answer costs the session, within interval and timeout.
+        """
+        self.connect()
+        response = self.session.request().whenResponse()
+        self.clock.advance(10)
+        self.peer.take()
+        self.clock.advance(5)
+        self.assertEqual(self.failureResultOf(response, SessionTimeout).value.timeout, "keepalive")
+        self.peer.take()
+        self.clock.advance(20)
+        self.failureResultOf(self.session.whenClosed(), SessionTimeout)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_busyButSlow(self) -> None:
+        """
+        A server that sends other bytes while its answer is late is not dead.
+        """
+        self.connect()
+        self.session.request()
+        self.clock.advance(10)
+        self.peer.send(self.peer.window(0, 1))
+        self.clock.advance(5)
+        self.assertFalse(self.session.destroyed)
+
+    def test_idle(self) -> None:
+        """
+        Without a stream nothing is asked, unless that is wanted.
+        """
+        for always in (False, True):
+            self.connect(always=always)
+            self.clock.advance(10)
+            self.assertEqual(len(self.peer.take()), always)
+
+    def test_draining(self) -> None:
+        """
+        While a session drains it looks all the same.
+        """
+        self.connect()
+        self.session.request()
+        self.peer.send(self.peer.goAway(1))
+        self.peer.take()
+        self.clock.advance(10)
+        self.assertEqual(self.peer.names(), ["PING"])
+
+    def test_values(self) -> None:
+        """
+        Bad values raise.
+        """
+        for arguments in ((0,), (-1,), (10, 0), ("x",)):
+            with self.assertRaises(InvalidSetting):
+                Keepalive(*arguments)  # type: ignore[arg-type]
+        with self.assertRaises(InvalidSetting):
+            Timeouts(keepalive=10)  # type: ignore[arg-type]
+
+
+class SlowPeerTests(SynchronousTestCase):
+    """
+    A server and a client that is slow.
+    """
+
+    def setUp(self) -> None:
+        """
+        Connect.
+        """
+        self.clock = Clock()
+        self.streams: list[ServerStream] = []
+        self.server = Server(
+            lambda stream, headers: self.streams.append(stream),
+            clock=self.clock,
+            timeouts=Timeouts(stalled=20, headers=5),
+        )
+        self.peer = FramePeer.toServer(self.server)
+        self.session = next(iter(self.server.sessions))
+
+    def test_stalled(self) -> None:
+        """
+        A body of which nothing is taken for C{Timeouts.stalled} is reset with CANCEL, and the others go on.
+        """
+        self.peer.send(self.peer.get(1), self.peer.get(3))
+        one, three = self.streams
+        for stream in (one, three):
+            stream.end(b"x" * 100_000)
+        closed = one.whenClosed()
+        self.peer.take()
+        for _ in range(6):
+            self.clock.advance(5)
+            self.peer.send(self.peer.window(0, 100), self.peer.window(3, 100))
+        self.assertIn("RST_STREAM 1 CANCEL", self.peer.names())
+        self.assertEqual(self.failureResultOf(closed, StreamError).value.code, ErrorCode.CANCEL)
+        self.assertFalse(three.closed)
+        self.assertFalse(self.session.destroyed)
+
+    def test_slowApplication(self) -> None:
+        """
+        A stream that has nothing to send is not stalled, however long it takes.
+        """
+        self.peer.send(self.peer.get(1))
+        self.streams[0].respond()
+        self.clock.advance(600)
+        self.assertFalse(self.streams[0].closed)
+
+    def test_drippingHeaders(self) -> None:
+        """
+        A header block that does not end in time ends the connection.
+        """
+        block = self.peer.get(1)
+        self.peer.send(HeadersFrame(1, block.data[:3]))
+        self.clock.advance(4)
+        self.peer.send(ContinuationFrame(1, block.data[3:5]))
+        self.clock.advance(1)
+        self.assertEqual(self.peer.names(), ["GOAWAY 0 ENHANCE_YOUR_CALM"])
+        self.clock.advance(5)
+        self.assertEqual(self.failureResultOf(self.session.whenClosed(), SessionTimeout).value.timeout, "headers")
+
+    def test_headersInTime(self) -> None:
+        """
+        A header block in pieces that ends in time is served, and its time is over.
+        """
+        block = self.peer.get(1)
+        self.peer.send(HeadersFrame(1, block.data[:3], flags=["END_STREAM"]))
+        self.clock.advance(4)
+        self.peer.send(ContinuationFrame(1, block.data[3:], flags=["END_HEADERS"]))
+        self.clock.advance(10)
+        self.assertEqual(len(self.streams), 1)
+        self.assertFalse(self.session.destroyed)
