@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hyperframe.frame import ContinuationFrame, Frame, HeadersFrame, SettingsFrame
+from hyperframe.frame import ContinuationFrame, Frame, HeadersFrame, SettingsFrame, WindowUpdateFrame
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -495,7 +495,7 @@ class WindowTests(ServerRules):
         given = {0: 0, 3: 0}
         for _ in range(200):
             self.peer.send(self.peer.data(3, b"x" * 10_000, padding=200))
-            for frame in self.peer.take():
+            for frame in self.peer.take(WindowUpdateFrame):
                 given[frame.stream_id] += frame.window_increment
         self.peer.send(self.peer.data(3, b"", end=True))
         self.assertEqual(len(self.successResultOf(body)), 2_000_000)
@@ -525,12 +525,12 @@ class WindowTests(ServerRules):
                 peer.send(peer.data(number, b"x" * 16_000))
                 window -= 16_000
                 sent += 16_000
-                window += sum(frame.window_increment for frame in peer.take() if frame.stream_id == 0)
+                window += sum(frame.window_increment for frame in peer.take(WindowUpdateFrame) if frame.stream_id == 0)
         self.assertLess(sent, 501_000)
         self.assertGreater(sent, 299_000)
         for stream in self.streams[1:]:
             stream.discard()
-        self.assertGreater(sum(frame.window_increment for frame in peer.take() if frame.stream_id == 0), 100_000)
+        self.assertGreater(sum(frame.window_increment for frame in peer.take(WindowUpdateFrame) if frame.stream_id == 0), 100_000)
         self.assertEqual(session.state.unreadBytes, 0)
 
     def test_smallInitialWindow(self) -> None:

@@ -12,7 +12,7 @@ All body lengths are bytes, all codes HTTP/2 error codes, all header lists pairs
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from txh2session._priority import Priority
@@ -58,9 +58,11 @@ class Engine(Protocol):
     remoteSettings: Settings
     """The peer's, as last received."""
 
-    def start(self, now: float) -> None:
+    def start(self, seconds: Callable[[], float]) -> None:
         """
         Queue the preface and the first SETTINGS.
+
+        @param seconds: tells the time, for what happens outside of C{receive}.
         """
 
     def receive(self, data: bytes, now: float) -> None:

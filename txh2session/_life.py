@@ -456,7 +456,7 @@ class SessionLife:
             self._state = nextSessionState(self._state, "connected")
         self._batch += 1
         try:
-            self._engine.start(link.seconds())
+            self._engine.start(link.seconds)
             self._changes.started(link, self._timeouts.settingsAck, self._settingsTimedOut)
             if self._timeouts.keepalive is not None:
                 self._keepalive = KeepaliveWatch(

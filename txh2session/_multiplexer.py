@@ -55,6 +55,8 @@ from txh2session._frames import ConnectionFault
 from txh2session._outlet import Outlet
 from txh2session._priority import Priority
 from txh2session._rules import FrameRules, StreamFault
+from txh2session._streams import Record
+from txh2session._tuning import WindowTuner
 from txh2session.errors import ErrorCode
 from txh2session.headers import Headers
 from txh2session.settings import (
@@ -115,6 +117,10 @@ class Multiplexer(FrameRules):
         super().__init__(owner, client, settings, limits)
         self._conn = self._makeConnection(settings)
         self._outlet = Outlet(self._conn, self._table, _encodable, limits.sendHighWater, limits.sendLowWater)
+        self._tuner = WindowTuner()
+        self._creditGiven = 0.0
+        self._connectionFixed = False
+        self._seconds: Callable[[], float] = float
         self._events: dict[type[Event], Callable[[Any], None]] = {
             RequestReceived: self._requestReceived,
             ResponseReceived: self._responseReceived,
@@ -155,9 +161,10 @@ class Multiplexer(FrameRules):
         conn.encoder.header_table_size = min(4096, self._limits.encoderTableSize)
         return conn
 
-    def start(self, now: float) -> None:
+    def start(self, seconds: Callable[[], float]) -> None:
         """See L{Engine}."""
-        self._now = now
+        self._seconds = seconds
+        self._now = seconds()
         self._conn.initiate_connection()
         self._conn.clear_outbound_data_buffer()
         if self._client:
@@ -165,7 +172,7 @@ class Multiplexer(FrameRules):
         else:
             self._conn.receive_data(frames.PREFACE)  # the splitter has checked, or will check, the peer's
         self._emit(frames.buildFrame(frames.SETTINGS, 0, 0, self._initialEntries(self._announced[0])))
-        self.setConnectionWindow(self._limits.connectionWindow)
+        self._resizeConnection(self._limits.connectionWindow)
 
     def _initialEntries(self, settings: Settings) -> bytes:
         entries = settings.entries()
@@ -267,8 +274,44 @@ class Multiplexer(FrameRules):
 
     def _giveCredit(self) -> None:
         due = self._credit.due()
-        if due:
-            self._conn.increment_flow_control_window(due)
+        if not due:
+            return
+        now = self._seconds()
+        window = self._credit.window
+        if self._creditGiven and not self._connectionFixed:
+            grown = self._tuner.grown(window, now - self._creditGiven, self._limits.maxConnectionWindow)
+            if grown > window:
+                due += self._credit.resize(grown)
+        self._creditGiven = now
+        self._conn.increment_flow_control_window(due)
+
+    def _giveStreamCredit(self, record: Record) -> None:
+        """
+        Give a stream's window back, and more of it if it is what holds the peer up.
+        """
+        now = self._seconds()
+        window = record.window or self.localSettings.initialWindowSize
+        credit, record.credit = record.credit, 0
+        if record.updatedAt:
+            grown = self._tuner.grown(window, now - record.updatedAt, self._limits.maxStreamWindow)
+            credit += grown - window
+            window = grown
+        record.window = window
+        record.updatedAt = now
+        self._conn.increment_flow_control_window(credit, record.streamID)
+        if window < self._limits.maxStreamWindow:
+            self._measure(now)
+
+    def _roundTripMeasured(self, payload: bytes) -> bool:
+        return self._tuner.answer(payload, self._now)
+
+    def _measure(self, now: float) -> None:
+        """
+        Find out the round trip, now that windows are being spent.
+        """
+        question = self._tuner.question(now)
+        if question is not None:
+            self.ping(question)
 
     def _windowsGrew(self) -> None:
         self._outlet.unblockAll()
@@ -370,12 +413,15 @@ class Multiplexer(FrameRules):
         if record is None or not record.remoteOpen:
             return
         record.credit += size
-        if record.credit * 2 >= self.localSettings.initialWindowSize:
-            credit, record.credit = record.credit, 0
-            self._conn.increment_flow_control_window(credit, streamID)
+        if record.credit * 2 >= (record.window or self.localSettings.initialWindowSize):
+            self._giveStreamCredit(record)
 
     def setConnectionWindow(self, size: int) -> None:
         """See L{Engine}."""
+        self._connectionFixed = True
+        self._resizeConnection(size)
+
+    def _resizeConnection(self, size: int) -> None:
         due = self._credit.resize(size)
         if due:
             self._conn.increment_flow_control_window(due)

@@ -407,7 +407,8 @@ class FrameRules:
         self._spendControl()
         payload = raw[frames.HEAD :]
         if flags & frames.ACK:
-            self._owner.pingAcknowledged(payload)
+            if not self._roundTripMeasured(payload):
+                self._owner.pingAcknowledged(payload)
             return
         self._emit(frames.buildFrame(frames.PING, frames.ACK, 0, payload))
         self._owe(17)
@@ -599,6 +600,14 @@ class FrameRules:
     def _forgetBelow(self, streamID: int) -> None:
         """
         Forget a stream that is over.
+        """
+        raise AssertionError("the engine's to define")
+
+    def _roundTripMeasured(self, payload: bytes) -> bool:
+        """
+        Take in the answer to a PING.
+
+        @return: whether it was the engine's own.
         """
         raise AssertionError("the engine's to define")
 

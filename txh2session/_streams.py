@@ -32,6 +32,8 @@ class Record:
     @ivar awaited: bytes of the peer's body that content-length promises, L{None} if it does not.
     @ivar arrived: bytes of it that came.
     @ivar credit: bytes read and not yet given back as window.
+    @ivar window: the size of the window the peer has, 0 before the first half of it was spent.
+    @ivar updatedAt: when it was last given back.
     """
 
     __slots__ = (
@@ -48,6 +50,8 @@ class Record:
         "remoteOpen",
         "streamID",
         "trailers",
+        "updatedAt",
+        "window",
     )
 
     def __init__(self, streamID: int, localOpen: bool, remoteOpen: bool) -> None:
@@ -61,6 +65,8 @@ class Record:
         self.awaited: int | None = None
         self.arrived = 0
         self.credit = 0
+        self.window = 0
+        self.updatedAt = 0.0
         self.final = False
         self.head = False
         self.information = 0

@@ -246,6 +246,9 @@ class Limits:
     @ivar unreadBytes: bytes of all bodies that arrived and that no application has read; above it the connection window
         stays shut.  16 MiB.
     @ivar connectionWindow: bytes the peer may send on all streams together before we credit them.  1 MiB (Go, hyper).
+    @ivar maxStreamWindow: how far a stream's window grows by itself while its body is read as fast as it comes.  4 MiB; one
+        of C{initialWindowSize} or less keeps it as it is.
+    @ivar maxConnectionWindow: how far the connection's window does.  16 MiB.
     @ivar sendHighWater: bytes queued on a stream at which its producer is paused.  32 KiB: two full frames.
     @ivar sendLowWater: bytes queued on a stream at which its producer is resumed.
     @ivar encoderTableSize: bytes of the HPACK table used for sending, whatever the peer offers.  4,096 (everyone).
@@ -265,6 +268,8 @@ class Limits:
     informationalResponses: int = 100
     unreadBytes: int = 16 * 1024 * 1024
     connectionWindow: int = 1024 * 1024
+    maxStreamWindow: int = 4 * 1024 * 1024
+    maxConnectionWindow: int = 16 * 1024 * 1024
     sendHighWater: int = 32 * 1024
     sendLowWater: int = 16 * 1024
     encoderTableSize: int = 4096
