@@ -14,24 +14,30 @@ class ConnectionCredit:
     Counts what may be given back to the peer.
 
     @ivar window: the size of the connection's window.
+    @ivar available: bytes the peer may still send.
     @ivar unread: bytes of bodies that came and that nobody has read.
     """
 
     def __init__(self, window: int, maxUnread: int) -> None:
         self.window = window
+        self.available = window
         self.unread = 0
         self._maxUnread = maxUnread
         self._owed = 0
 
-    def arrived(self, whole: int, body: int) -> None:
+    def arrived(self, whole: int, body: int) -> bool:
         """
         Count a DATA frame.
 
         @param whole: its payload with padding, which is what windows count.
         @param body: its payload without.
+
+        @return: whether the peer was allowed to send it (RFC 9113 section 6.9.1).
         """
+        self.available -= whole
         self._owed += whole
         self.unread += body
+        return self.available >= 0
 
     def read(self, size: int) -> None:
         """
@@ -44,9 +50,13 @@ class ConnectionCredit:
         Take out what should be given back now: all of it once it is half the window, unless too much lies unread.
         """
         if self._owed > 0 and self._owed * 2 >= self.window and self.unread <= self._maxUnread:
-            due, self._owed = self._owed, 0
-            return due
+            return self._give()
         return 0
+
+    def _give(self) -> int:
+        due, self._owed = self._owed, 0
+        self.available += due
+        return due
 
     def resize(self, window: int) -> int:
         """
@@ -57,7 +67,4 @@ class ConnectionCredit:
         self._owed += window - self.window
         grown = window > self.window
         self.window = window
-        if grown and self._owed > 0:
-            due, self._owed = self._owed, 0
-            return due
-        return 0
+        return self._give() if grown and self._owed > 0 else 0

@@ -5,8 +5,9 @@ What h2 does here: HPACK, the building of header and data frames, the arithmetic
 open stream.  What it is kept from, and why:
 
   - GOAWAY, in either direction, since h2 then refuses every further frame, also for streams that may finish.
-  - Our settings, since it enforces them before the peer can know them, and with the end of the connection.  It is told
-    of a change when the acknowledgement comes.
+  - Our settings, since it enforces them before the peer can know them, and with the end of the connection.
+  - DATA, since it takes each frame apart again, keeps windows of its own that can only be given back together, and counts
+    content-length with the end of the connection for a wrong one.  It is told where a body ends.
   - Streams above our limit, late frames on streams that are over, malformed messages: h2 ends the connection for them,
     RFC 9113 only the stream.  Their header blocks are decoded all the same, to keep HPACK in step.
 
@@ -46,6 +47,7 @@ from h2.events import (
 from h2.exceptions import DenialOfServiceError, FlowControlError, H2Error, ProtocolError
 from h2.settings import SettingCodes
 from h2.settings import Settings as H2Settings
+from h2.stream import StreamInputs
 from hpack import HPACKError, NeverIndexedHeaderTuple
 
 from txh2session import _frames as frames
@@ -60,7 +62,6 @@ from txh2session._tuning import WindowTuner
 from txh2session.errors import ErrorCode
 from txh2session.headers import Headers
 from txh2session.settings import (
-    DEFAULT_WINDOW,
     MAX_WINDOW,
     Limits,
     Settings,
@@ -68,6 +69,7 @@ from txh2session.settings import (
 )
 
 IGNORED_EVENTS: Final = {
+    DataReceived: "h2 never sees DATA: its windows and lengths are counted by the rules",
     StreamEnded: "an attribute of the event that carries END_STREAM says it",
     PingReceived: "told when the frame is cut; h2 queues the answer",
     PingAckReceived: "told when the frame is cut",
@@ -116,7 +118,9 @@ class Multiplexer(FrameRules):
     def __init__(self, owner: EngineOwner, client: bool, settings: Settings, limits: Limits) -> None:
         super().__init__(owner, client, settings, limits)
         self._conn = self._makeConnection(settings)
-        self._outlet = Outlet(self._conn, self._table, _encodable, limits.sendHighWater, limits.sendLowWater)
+        self._outlet = Outlet(
+            self._conn, self._table, _encodable, self._endSentBelow, limits.sendHighWater, limits.sendLowWater
+        )
         self._tuner = WindowTuner()
         self._creditGiven = 0.0
         self._connectionFixed = False
@@ -126,7 +130,6 @@ class Multiplexer(FrameRules):
             ResponseReceived: self._responseReceived,
             InformationalResponseReceived: self._informationReceived,
             TrailersReceived: self._trailersReceived,
-            DataReceived: self._dataReceived,
             WindowUpdated: self._windowUpdated,
             StreamReset: self._streamReset,
             **dict.fromkeys(IGNORED_EVENTS, self._ignored),
@@ -151,7 +154,6 @@ class Multiplexer(FrameRules):
             initial_values={
                 SettingCodes.ENABLE_PUSH: 0,
                 SettingCodes.MAX_CONCURRENT_STREAMS: MAX_WINDOW,
-                SettingCodes.INITIAL_WINDOW_SIZE: max(DEFAULT_WINDOW, settings.initialWindowSize),
             },
         )
         conn.max_inbound_frame_size = 2**24 - 1
@@ -239,9 +241,6 @@ class Multiplexer(FrameRules):
     def _trailersReceived(self, event: TrailersReceived) -> None:
         self._trailersArrived(event.stream_id or 0, _fields(event.headers))
 
-    def _dataReceived(self, event: DataReceived) -> None:
-        self._dataArrived(event.stream_id or 0, event.data or b"", event.stream_ended is not None)
-
     def _windowUpdated(self, event: WindowUpdated) -> None:
         self._outlet.unblock(event.stream_id or 0)
 
@@ -268,6 +267,12 @@ class Multiplexer(FrameRules):
         except (HPACKError, IndexError, TypeError, UnicodeDecodeError) as error:
             raise ConnectionFault(ErrorCode.COMPRESSION_ERROR, f"error decoding header block: {error}") from error
 
+    def _endSentBelow(self, streamID: int) -> None:
+        self._conn.streams[streamID].state_machine.process_input(StreamInputs.SEND_END_STREAM)
+
+    def _endBelow(self, streamID: int) -> None:
+        self._conn.streams[streamID].state_machine.process_input(StreamInputs.RECV_END_STREAM)
+
     def _forgetBelow(self, streamID: int) -> None:
         self._outlet.forget(streamID)
         self._conn.streams.pop(streamID, None)
@@ -283,7 +288,7 @@ class Multiplexer(FrameRules):
             if grown > window:
                 due += self._credit.resize(grown)
         self._creditGiven = now
-        self._conn.increment_flow_control_window(due)
+        self._emit(frames.buildWindowUpdate(0, due))
 
     def _giveStreamCredit(self, record: Record) -> None:
         """
@@ -298,7 +303,8 @@ class Multiplexer(FrameRules):
             window = grown
         record.window = window
         record.updatedAt = now
-        self._conn.increment_flow_control_window(credit, record.streamID)
+        record.allowance += credit
+        self._emit(frames.buildWindowUpdate(record.streamID, credit))
         if window < self._limits.maxStreamWindow:
             self._measure(now)
 
@@ -333,12 +339,6 @@ class Multiplexer(FrameRules):
         conn = self._conn
         conn.decoder.max_header_list_size = min(MAX_WINDOW, 4 * settings.maxHeaderListSize)
         conn.decoder.max_allowed_table_size = settings.headerTableSize
-        if settings.initialWindowSize != conn.local_settings.initial_window_size:
-            # h2 is told now what the peer was told before, and its frame is not sent.
-            self._emit(b"")
-            conn.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: settings.initialWindowSize})
-            conn.clear_outbound_data_buffer()
-            self._feed(frames.SETTINGS_ACK)
 
     # -----------------------------------------------------------------------------------------------------------------
     # Verbs
@@ -355,6 +355,7 @@ class Multiplexer(FrameRules):
         if self._table.nextLocal > MAX_WINDOW or self._stopped:
             return 0
         record = self._table.openLocal(localOpen=True)
+        record.allowance = self._streamWindow
         record.head = headers.get(b":method") == b"HEAD"
         self._outlet.sendHeaders(record, headers, end)
         return record.streamID
@@ -424,7 +425,7 @@ class Multiplexer(FrameRules):
     def _resizeConnection(self, size: int) -> None:
         due = self._credit.resize(size)
         if due:
-            self._conn.increment_flow_control_window(due)
+            self._emit(frames.buildWindowUpdate(0, due))
 
     def ping(self, payload: bytes) -> None:
         """See L{Engine}."""
@@ -490,7 +491,7 @@ class Multiplexer(FrameRules):
         """See L{Engine}."""
         conn = self._conn
         return EngineState(
-            localWindow=conn.inbound_flow_control_window,
+            localWindow=self._credit.available,
             remoteWindow=conn.outbound_flow_control_window,
             nextStreamID=self._table.nextLocal,
             lastProcessedStreamID=self._lastProcessed,
@@ -509,7 +510,7 @@ class Multiplexer(FrameRules):
             return None
         stream = self._conn.streams[streamID]
         return StreamWindows(
-            localWindow=stream.inbound_flow_control_window,
+            localWindow=record.allowance,
             remoteWindow=stream.outbound_flow_control_window,
             queuedBytes=0 if record.queue is None else record.queue.size,
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from txh2session._frames import HEAD
+from txh2session._frames import DATA, END_STREAM, HEAD, buildFrame
 from txh2session._outbound import Scheduler, SendQueue
 from txh2session._streams import Record, StreamTable
 from txh2session.headers import Headers
@@ -28,11 +28,6 @@ class FrameWriter(Protocol):
     def send_headers(self, stream_id: int, headers: Any, end_stream: bool = False) -> None:
         """
         Queue a header block.
-        """
-
-    def send_data(self, stream_id: int, data: bytes, end_stream: bool = False) -> None:
-        """
-        Queue a DATA frame.
         """
 
     def local_flow_control_window(self, stream_id: int) -> int:
@@ -56,15 +51,18 @@ class Outlet:
         writer: FrameWriter,
         table: StreamTable,
         encode: Callable[[Headers], Any],
+        endBelow: Callable[[int], object],
         highWater: int,
         lowWater: int,
     ) -> None:
         """
         @param encode: makes of headers what the writer takes.
+        @param endBelow: tells the writer that DATA has ended our half of a stream.
         """
         self._writer = writer
         self._table = table
         self._encode = encode
+        self._endBelow = endBelow
         self._highWater = highWater
         self._lowWater = lowWater
         self._control: list[bytes] = []
@@ -123,7 +121,8 @@ class Outlet:
         End a body with a frame of its own: trailers, or an empty DATA where nothing is left to carry END_STREAM.
         """
         if record.trailers is None:
-            self._writer.send_data(record.streamID, b"", end_stream=True)
+            self._endBelow(record.streamID)
+            self.emit(buildFrame(DATA, END_STREAM, record.streamID))
         else:
             self._writer.send_headers(record.streamID, self._encode(record.trailers), end_stream=True)
         record.localOpen = False
@@ -197,7 +196,15 @@ class Outlet:
         data = queue.take(min(window, writer.max_outbound_frame_size))
         record.movedAt = self._tick
         last = queue.ended and not queue.size
-        writer.send_data(streamID, data, end_stream=last and record.trailers is None)
+        # DATA is framed here and h2 only moved along: it would copy each frame twice more.
+        size = len(data)
+        writer.outbound_flow_control_window -= size
+        writer.streams[streamID].outbound_flow_control_window -= size
+        if last and record.trailers is None:
+            self._endBelow(streamID)
+            self.emit(buildFrame(DATA, END_STREAM, streamID, data))
+        else:
+            self.emit(buildFrame(DATA, 0, streamID, data))
         if not queue.size:
             scheduler.block(streamID)
         scheduler.served(streamID)
@@ -205,7 +212,7 @@ class Outlet:
             self._sendEnd(record)
         elif last:
             record.localOpen = False
-        return record, len(data) + HEAD
+        return record, size + HEAD
 
     def stalled(self) -> list[int]:
         """

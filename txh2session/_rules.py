@@ -76,6 +76,8 @@ class FrameRules:
         self._credit = ConnectionCredit(DEFAULT_WINDOW, limits.unreadBytes)
         self._resets = TokenBucket(limits.resets, 0.0)
         self._controls = TokenBucket(limits.controlFrames, 0.0, _EARNED_AT_MOST)
+        # Until the peer has acknowledged a smaller window, it may know of 65,535 only.
+        self._streamWindow = max(DEFAULT_WINDOW, settings.initialWindowSize)
         self._earlyPriorities: dict[int, Priority] = {}
         self._lastProcessed = 0
         self._goAwayLast = MAX_WINDOW
@@ -239,11 +241,20 @@ class FrameRules:
         ):
             self._creditByHand(whole)
             raise StreamFault(ErrorCode.PROTOCOL_ERROR, "the body does not match content-length")
-        if whole > size:
-            record.credit += whole - size
-        self._credit.arrived(whole, size)
+        record.allowance -= whole
+        if not self._credit.arrived(whole, size) or record.allowance < 0:
+            raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "more DATA than the window allows")
+        record.credit += whole - size
         self._giveCredit()
-        self._feed(raw)
+        start = frames.HEAD + (flags & frames.PADDED != 0)
+        data = raw[start : start + size]
+        if not ended:
+            self._owner.dataReceived(streamID, data, False)
+            return
+        self._endBelow(streamID)
+        record.remoteOpen = False
+        self._owner.dataReceived(streamID, data, True)
+        self._endArrived(record)
 
     def _lateData(self, streamID: int, record: Record | None, whole: int) -> None:
         """
@@ -261,8 +272,10 @@ class FrameRules:
 
     def _creditByHand(self, size: int) -> None:
         """
-        Give back connection window for a frame that h2 has not counted.
+        Give back connection window for a frame that counts for nothing else.
         """
+        if size > self._credit.available:
+            raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "more DATA than the window allows")
         if size:
             self._emit(frames.buildWindowUpdate(0, size))
 
@@ -394,6 +407,14 @@ class FrameRules:
         after = self.localSettings = self._announced[0]
         self._splitter.maxFrameSize = after.maxFrameSize
         self._applyLocalSettings(after)
+        grown = after.initialWindowSize - self._streamWindow
+        if grown:
+            # The peer has done the same to what it may send on every open stream (RFC 9113 section 6.9.2).
+            self._streamWindow = after.initialWindowSize
+            for record in self._streams.values():
+                record.allowance += grown
+                if record.window:
+                    record.window = max(1, record.window + grown)
         self._owner.settingsAcknowledged()
 
     def _pushPromiseFrame(self, flags: int, streamID: int, raw: bytes) -> None:
@@ -486,6 +507,7 @@ class FrameRules:
         if ended and facts.contentLength:
             raise StreamFault(ErrorCode.PROTOCOL_ERROR, "content-length without a body")
         record = self._table.openRemote(streamID, not ended)
+        record.allowance = self._streamWindow
         record.awaited = facts.contentLength
         record.final = True
         record.head = facts.method == b"HEAD"
@@ -541,13 +563,6 @@ class FrameRules:
         self._owner.trailersReceived(streamID, headers)
         self._endArrived(record)
 
-    def _dataArrived(self, streamID: int, data: bytes, ended: bool) -> None:
-        record = self._streams[streamID]
-        record.remoteOpen = not ended
-        self._owner.dataReceived(streamID, data, ended)
-        if ended:
-            self._endArrived(record)
-
     def _endArrived(self, record: Record) -> None:
         """
         Take note of the end of the peer's half, unless the owner has ended the stream meanwhile.
@@ -594,6 +609,12 @@ class FrameRules:
     def _decode(self, fragment: bytes) -> None:
         """
         Keep HPACK in step with a header block nobody wants.
+        """
+        raise AssertionError("the engine's to define")
+
+    def _endBelow(self, streamID: int) -> None:
+        """
+        Take note that DATA ended the peer's half of a stream.
         """
         raise AssertionError("the engine's to define")
 

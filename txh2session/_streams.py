@@ -31,12 +31,14 @@ class Record:
     @ivar information: how many 1xx responses came.
     @ivar awaited: bytes of the peer's body that content-length promises, L{None} if it does not.
     @ivar arrived: bytes of it that came.
+    @ivar allowance: bytes the peer may still send.
     @ivar credit: bytes read and not yet given back as window.
     @ivar window: the size of the window the peer has, 0 before the first half of it was spent.
     @ivar updatedAt: when it was last given back.
     """
 
     __slots__ = (
+        "allowance",
         "arrived",
         "awaited",
         "credit",
@@ -64,6 +66,7 @@ class Record:
         self.pausedWriter = False
         self.awaited: int | None = None
         self.arrived = 0
+        self.allowance = 0
         self.credit = 0
         self.window = 0
         self.updatedAt = 0.0
