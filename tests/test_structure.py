@@ -35,8 +35,8 @@ FLOORS = (
     (
         "objects",
         {
-            *("_waiters", "_timer", "_watch", "_questions", "_readers", "_producers"),
-            *("listeners", "snapshots", "stream", "_life", "session"),
+            *("_waiters", "_timer", "_telling", "_watch", "_questions", "_readers", "_producers"),
+            *("listeners", "snapshots", "stream", "_life", "_told", "session"),
         },
     ),
     ("connection", {"protocol", "_certificates", "tls"}),
@@ -185,7 +185,7 @@ class FloorTests(SynchronousTestCase):
         """
         The multiplexer is named in one place, so that another engine can stand in its.
         """
-        self.assertEqual([name for name in SOURCES if "_multiplexer" in ourImports(name)], ["_life"])
+        self.assertEqual([name for name in SOURCES if "_multiplexer" in ourImports(name)], ["_told"])
 
     def test_withoutTwisted(self) -> None:
         """

@@ -9,7 +9,6 @@ costs its stream at most.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -17,9 +16,9 @@ from twisted.internet.interfaces import IAddress
 from twisted.logger import Logger
 
 from txh2session._engine import Engine
-from txh2session._multiplexer import Multiplexer
 from txh2session._questions import Pings, SettingsChanges
 from txh2session._states import SessionState, nextSessionState
+from txh2session._telling import Telling
 from txh2session._timer import Clock, DelayedCall, IdleTimer
 from txh2session._waiters import Waiters
 from txh2session._watch import KeepaliveWatch, StallWatch
@@ -27,16 +26,12 @@ from txh2session.errors import (
     ErrorCode,
     Initiator,
     InvalidState,
-    LimitExceeded,
-    PeerSpeaksOtherProtocol,
     SessionError,
     SessionTimeout,
     StreamAborted,
     StreamRefused,
     codeName,
-    errorCode,
 )
-from txh2session.headers import Headers
 from txh2session.listeners import SessionListener
 from txh2session.settings import Limits, Settings, Timeouts
 from txh2session.stream import Stream
@@ -82,7 +77,7 @@ class Link(Clock, Protocol):
         """
 
 
-class SessionLife:
+class SessionLife(Telling[SessionListener]):
     """
     One HTTP/2 connection, without the verbs.  See L{Session<txh2session.Session>} for what applications may use.
     """
@@ -101,7 +96,7 @@ class SessionLife:
         self._timeouts = timeouts or Timeouts()
         self._listeners: tuple[SessionListener, ...] = () if listener is None else (listener,)
         self._state = SessionState.CONNECTING
-        self._engine: Engine = Multiplexer(self, self._client, self._settings, self._limits)
+        self._engine = self._makeEngine()
         self._link: Link | None = None
         self._comingLink: Link | None = None
         self._earlyClock: Clock | None = None
@@ -130,6 +125,12 @@ class SessionLife:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._state.value}, {len(self._streams)} streams>"
+
+    def _makeEngine(self) -> Engine:
+        """
+        Make what speaks frames for this session and tells it what they say.
+        """
+        raise AssertionError("who is told defines it")
 
     @property
     def connecting(self) -> bool:
@@ -189,29 +190,6 @@ class SessionLife:
         if clock is None:
             raise InvalidState("the session is not connected")
         return clock
-
-    # -----------------------------------------------------------------------------------------------------------------
-    # Listening
-
-    def addListener(self, listener: SessionListener) -> Callable[[], None]:
-        """
-        Have a L{SessionListener} told what happens.
-
-        @return: call it to stop that.
-        """
-        self._listeners = (*self._listeners, listener)
-
-        def remove() -> None:
-            self._listeners = tuple(each for each in self._listeners if each is not listener)
-
-        return remove
-
-    def _tell(self, what: str, *facts: object) -> None:
-        for listener in self._listeners:
-            try:
-                getattr(listener, what)(self, *facts)
-            except Exception:
-                _log.failure("a session listener's {what} failed", what=what)
 
     # -----------------------------------------------------------------------------------------------------------------
     # Ending
@@ -368,6 +346,27 @@ class SessionLife:
         else:
             self._closedWaiters.fail(error)
         self._tell("sessionClosed", error)
+
+    def _refuseStreams(
+        self, parity: int, lastStreamID: int, initiator: Initiator, message: str, debugData: bytes
+    ) -> None:
+        """
+        Fail the streams above a GOAWAY's last id, on which no work was or will be done (RFC 9113 section 6.8).
+
+        @param parity: 1 for those a client opened, 0 for a server's.
+        """
+        for stream in list(self._streams.values()):
+            if stream.id is not None and stream.id % 2 == parity and stream.id > lastStreamID:
+                self._engine.forget(stream.id)
+                refused = StreamRefused(
+                    f"stream {stream.id} {message}",
+                    ErrorCode.REFUSED_STREAM,
+                    initiator,
+                    lastStreamID=lastStreamID,
+                    debugData=debugData,
+                    processed=False,
+                )
+                stream._finish(ErrorCode.REFUSED_STREAM, refused, refused)
 
     def _bookKeeping(self) -> None:
         """
@@ -548,154 +547,3 @@ class SessionLife:
         The peer did not send its preface in time.
         """
         self._timeoutError("preface", ErrorCode.SETTINGS_TIMEOUT, "the peer's preface did not come in time")
-
-    # -----------------------------------------------------------------------------------------------------------------
-    # Called by the engine
-
-    def prefaceReceived(self) -> None:
-        """See L{EngineOwner<txh2session._engine.EngineOwner>}."""
-        self._ready = True
-        self._readyWaiters.fire(None)
-
-    def requestReceived(self, streamID: int, headers: Headers, ended: bool, expectsContinue: bool) -> None:
-        """See L{EngineOwner<txh2session._engine.EngineOwner>}."""
-
-    def responseReceived(self, streamID: int, headers: Headers, ended: bool) -> None:
-        """See L{EngineOwner<txh2session._engine.EngineOwner>}."""
-
-    def informationReceived(self, streamID: int, headers: Headers) -> None:
-        """See L{EngineOwner<txh2session._engine.EngineOwner>}."""
-
-    def dataReceived(self, streamID: int, data: bytes, ended: bool) -> None:
-        """See L{EngineOwner<txh2session._engine.EngineOwner>}."""
-        stream = self._streams.get(streamID)
-        if stream is not None:
-            stream._dataReceived(data, ended)
-        elif data:
-            self._engine.consumed(streamID, len(data))
-
-    def trailersReceived(self, streamID: int, headers: Headers) -> None:
-        """See L{EngineOwner<txh2session._engine.EngineOwner>}."""
-        stream = self._streams.get(streamID)
-        if stream is not None:
-            stream._ended(headers)
-
-    def drained(self, streamID: int) -> None:
-        """See L{EngineOwner<txh2session._engine.EngineOwner>}."""
-        stream = self._streams.get(streamID)
-        if stream is not None:
-            stream._guarded(stream._drained)
-
-    def endSent(self, streamID: int) -> None:
-        """See L{EngineOwner<txh2session._engine.EngineOwner>}."""
-        stream = self._streams.get(streamID)
-        if stream is not None:
-            stream._endSent()
-
-    def streamFinished(self, streamID: int) -> None:
-        """See L{EngineOwner<txh2session._engine.EngineOwner>}."""
-        stream = self._streams.get(streamID)
-        if stream is not None:
-            stream._completed()
-
-    def streamReset(self, streamID: int, code: int, initiator: Initiator, message: str) -> None:
-        """See L{EngineOwner<txh2session._engine.EngineOwner>}."""
-        stream = self._streams.get(streamID)
-        if stream is not None:
-            stream._wasReset(code, initiator, message)
-
-    def settingsReceived(self) -> None:
-        """See L{EngineOwner<txh2session._engine.EngineOwner>}."""
-        self._tell("settingsReceived", self._engine.remoteSettings)
-
-    def settingsAcknowledged(self) -> None:
-        """See L{EngineOwner<txh2session._engine.EngineOwner>}."""
-        self._changes.answered(self._engine.localSettings)
-        self._tell("settingsAcknowledged", self._engine.localSettings)
-
-    def pingReceived(self, payload: bytes) -> None:
-        """See L{EngineOwner<txh2session._engine.EngineOwner>}."""
-        self._tell("pingReceived", payload)
-
-    def pingAcknowledged(self, payload: bytes) -> None:
-        """See L{EngineOwner<txh2session._engine.EngineOwner>}."""
-        assert self._link is not None  # the answer came through it
-        self._pings.answered(payload, self._link.seconds())
-
-    def goAwayReceived(self, code: int, lastStreamID: int, debugData: bytes) -> None:
-        """See L{EngineOwner<txh2session._engine.EngineOwner>}."""
-        named = errorCode(code)
-        self.goawayCode = named
-        self.goawayLastStreamID = lastStreamID
-        self._closed = True
-        self._tell("goAwayReceived", named, lastStreamID, debugData)
-        if self._destroyed:
-            return
-        self._refuseAbove(lastStreamID, named, debugData)
-        self._refusePending()
-        if named == ErrorCode.NO_ERROR:
-            if self._state is SessionState.OPEN:
-                self._beginClosing(sendGoAway=self._answersGoAway())
-            return
-        text = debugData.decode("utf-8", "replace")
-        error = SessionError(
-            f"the peer went away with {codeName(code)}{': ' + text if text else ''}",
-            code,
-            Initiator.PEER,
-            lastStreamID=lastStreamID,
-            debugData=debugData,
-        )
-        self._destroy(error, code, goAwayCode=ErrorCode.NO_ERROR, keep=True)
-
-    def _answersGoAway(self) -> bool:
-        """
-        Whether a GOAWAY of the peer's is answered with one at once rather than when the last stream has ended.
-        """
-        return True
-
-    def _refuseAbove(self, lastStreamID: int, code: int, debugData: bytes) -> None:
-        """
-        Fail the streams that the peer's GOAWAY says it never worked on (RFC 9113 section 6.8).
-        """
-        parity = 1 if self._client else 0
-        streams: Iterable[Stream] = list(self._streams.values())
-        for stream in streams:
-            if stream.id is not None and stream.id % 2 == parity and stream.id > lastStreamID:
-                self._engine.forget(stream.id)
-                refused = StreamRefused(
-                    f"the peer went away before stream {stream.id}, {codeName(code)}",
-                    ErrorCode.REFUSED_STREAM,
-                    Initiator.PEER,
-                    lastStreamID=lastStreamID,
-                    debugData=debugData,
-                    processed=False,
-                )
-                stream._finish(ErrorCode.REFUSED_STREAM, refused, refused)
-
-    def altSvcReceived(self, value: bytes, origin: bytes, streamID: int) -> None:
-        """See L{EngineOwner<txh2session._engine.EngineOwner>}."""
-        self._tell("altSvcReceived", value, origin, streamID)
-
-    def originReceived(self, origins: list[bytes]) -> None:
-        """See L{EngineOwner<txh2session._engine.EngineOwner>}."""
-        if self.encrypted:  # RFC 8336 section 2.1: meaningless where nothing vouches for the names
-            self._tell("originReceived", origins)
-
-    def failed(self, code: int, initiator: Initiator, message: str, limit: str) -> None:
-        """See L{EngineOwner<txh2session._engine.EngineOwner>}."""
-        if limit:
-            error: SessionError = LimitExceeded(f"{message} (limit {limit})", code, initiator)
-            error.limit = limit  # type: ignore[attr-defined]
-            self._tell("limitReached", limit)
-        else:
-            error = SessionError(f"the peer broke the protocol: {message}, {codeName(code)}", code, initiator)
-        self._destroy(error, code, goAwayCode=None, keep=True)
-
-    def spokeOtherProtocol(self, speaks: str) -> None:
-        """See L{EngineOwner<txh2session._engine.EngineOwner>}."""
-        error = PeerSpeaksOtherProtocol(
-            f"h2: the peer speaks {speaks}, not HTTP/2", ErrorCode.PROTOCOL_ERROR, Initiator.PEER, processed=False
-        )
-        _log.warn("{peer} speaks {speaks}, not HTTP/2", peer=self._connectedLink().getPeer(), speaks=speaks)
-        self._engine.goAway(ErrorCode.PROTOCOL_ERROR, None, str(error).encode("ascii"))
-        self._destroy(error, ErrorCode.PROTOCOL_ERROR, goAwayCode=None, keep=True)

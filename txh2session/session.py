@@ -2,8 +2,8 @@
 L{Session}: one HTTP/2 connection, as an application holds it.
 
 A session owns the streams, the engine that speaks frames for them, and the questions that are open (PINGs, SETTINGS).  It
-never sees a byte of a frame nor a transport.  Its life is in L{SessionLife<txh2session._life.SessionLife>}; here are the
-verbs.
+never sees a byte of a frame nor a transport.  Its life is in L{SessionLife<txh2session._life.SessionLife>}, what its
+engine tells it in L{ToldSession<txh2session._told.ToldSession>}; here are the verbs.
 """
 
 from __future__ import annotations
@@ -12,15 +12,14 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from txh2session._life import SessionLife
 from txh2session._states import SessionState
 from txh2session._timer import IdleTimer
+from txh2session._told import ToldSession
 from txh2session.errors import (
     ErrorCode,
     Initiator,
     InvalidState,
     SessionError,
-    StreamRefused,
     checkedCode,
     codeName,
 )
@@ -28,7 +27,7 @@ from txh2session.settings import MAX_WINDOW, Settings, checkSeconds
 from txh2session.snapshots import SessionSnapshot
 
 
-class Session(SessionLife):
+class Session(ToldSession):
     """
     One HTTP/2 connection.  L{ServerSession<txh2session.ServerSession>} and
     L{ClientSession<txh2session.ClientSession>} are made by L{Server<txh2session.Server>} and
@@ -242,20 +241,8 @@ class Session(SessionLife):
         self._checkUsable()
         announced = self._engine.goAway(code, lastStreamID if lastStreamID > 0 else None, data)
         self._goAwaySent = announced
-        parity = 0 if self._client else 1
-        above = [each for each in self._streams.values() if (each.id or 0) > announced and (each.id or 0) % 2 == parity]
-        for stream in above:
-            assert stream.id is not None
-            self._engine.forget(stream.id)
-            refused = StreamRefused(
-                f"stream {stream.id} is above the last one of a GOAWAY that was sent",
-                ErrorCode.REFUSED_STREAM,
-                Initiator.LOCAL,
-                lastStreamID=announced,
-                debugData=data,
-                processed=False,
-            )
-            stream._finish(ErrorCode.REFUSED_STREAM, refused, refused)
+        message = "is above the last one of a GOAWAY that was sent"
+        self._refuseStreams(0 if self._client else 1, announced, Initiator.LOCAL, message, data)
         self._flush()
 
     def setLocalWindowSize(self, size: int) -> None:

@@ -22,6 +22,7 @@ from txh2session._inbound import BodyReader, ReceiveBuffer
 from txh2session._producers import ProducerFeed
 from txh2session._readers import BodyCollector, BodyDiscarder, BodyIterator, ProtocolReader
 from txh2session._states import Receiving, Sending, nextSending
+from txh2session._telling import Telling
 from txh2session._timer import Clock, IdleTimer
 from txh2session._waiters import Waiters
 from txh2session.errors import (
@@ -86,7 +87,7 @@ class StreamOwner(Protocol):
 
 
 @implementer(IConsumer, IPushProducer)
-class Stream:
+class Stream(Telling[StreamListener]):
     """
     One HTTP/2 stream.
 
@@ -127,7 +128,6 @@ class Stream:
         self._closedWaiters: Waiters[None] | None = None
         self._trailerWaiters: Waiters[Headers | None] | None = None
         self._roomWaiters: Waiters[None] | None = None
-        self._listeners: tuple[StreamListener, ...] = ()
         self._feed: ProducerFeed | None = None
         self._timer: IdleTimer | None = None
 
@@ -598,27 +598,7 @@ class Stream:
             self._trailerWaiters.fail(reason)
 
     # -----------------------------------------------------------------------------------------------------------------
-    # Listening and timing
-
-    def addListener(self, listener: StreamListener) -> Callable[[], None]:
-        """
-        Have a L{StreamListener} told what happens.
-
-        @return: call it to stop that.
-        """
-        self._listeners = (*self._listeners, listener)
-
-        def remove() -> None:
-            self._listeners = tuple(each for each in self._listeners if each is not listener)
-
-        return remove
-
-    def _tell(self, what: str, *facts: object) -> None:
-        for listener in self._listeners:
-            try:
-                getattr(listener, what)(self, *facts)
-            except Exception:
-                _log.failure("a stream listener's {what} failed", what=what)
+    # Timing, and what may fail
 
     def _guarded(self, call: Callable[[], object]) -> None:
         """
