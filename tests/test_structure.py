@@ -35,7 +35,7 @@ FLOORS = (
     (
         "objects",
         {
-            *("_waiters", "_timer", "_telling", "_watch", "_questions", "_readers", "_producers"),
+            *("_waiters", "_timer", "_telling", "_watch", "_questions", "_readers", "_producers", "_statistics"),
             *("listeners", "snapshots", "stream", "_life", "_told", "session"),
         },
     ),

@@ -57,6 +57,26 @@ class Engine(Protocol):
     """Ours, as the peer has acknowledged them."""
     remoteSettings: Settings
     """The peer's, as last received."""
+    framesReceived: int
+    """How many frames came, a header block counted once."""
+
+    @property
+    def framesSent(self) -> int:
+        """
+        How many frames were sent, a header block counted once.
+        """
+
+    @property
+    def streamsOpened(self) -> int:
+        """
+        How many streams were opened, by either side.
+        """
+
+    @property
+    def mostStreams(self) -> int:
+        """
+        How many were open at the same time at most.
+        """
 
     def start(self, seconds: Callable[[], float]) -> None:
         """

@@ -106,6 +106,12 @@ class SessionLife(Telling[SessionListener]):
         self._destroyed = False
         self._closed = False
         self._ready = False
+        self._connectedAt: float | None = None
+        self._goneAt: float | None = None
+        self._bytesRead = 0
+        self._bytesWritten = 0
+        self._streamsEnded = 0
+        self._streamSeconds = 0.0
         self._calls: list[DelayedCall] = []
         self._goAwaySent: int | None = None
         self._finishing = False
@@ -332,6 +338,8 @@ class SessionLife(Telling[SessionListener]):
         if self._state is SessionState.GONE:
             return
         error = self._error
+        if self._link is not None:
+            self._goneAt = self._link.seconds()
         self._state = nextSessionState(self._state, "lost")
         self._closed = self._destroyed = True
         ended = error or SessionError("the session is closed", ErrorCode.NO_ERROR, Initiator.LOCAL, processed=False)
@@ -429,6 +437,8 @@ class SessionLife(Telling[SessionListener]):
     def _streamDone(self, stream: Stream) -> None:
         if stream.id is not None:
             self._streams.pop(stream.id, None)
+            self._streamsEnded += 1
+            self._streamSeconds += stream._counts.seconds()
         if not self._streams:
             if self._idle is not None:
                 self._idle.touch()
@@ -449,6 +459,7 @@ class SessionLife(Telling[SessionListener]):
         The transport is up; over TLS, C{h2} was agreed on.
         """
         self._link = link
+        self._connectedAt = link.seconds()
         self.encrypted = encrypted
         self.alpnProtocol = "h2" if encrypted else "h2c"
         if self._state is SessionState.CONNECTING:
@@ -489,6 +500,7 @@ class SessionLife(Telling[SessionListener]):
         """
         Bytes came from the transport.
         """
+        self._bytesRead += len(data)
         if self._keepalive is not None:
             self._keepalive.touch()
         if self._timer is not None:
@@ -510,8 +522,10 @@ class SessionLife(Telling[SessionListener]):
             data = self._engine.bytesToSend(maximum)
         finally:
             self._batch -= 1
-        if data and self._timer is not None:
-            self._timer.touch()
+        if data:
+            self._bytesWritten += len(data)
+            if self._timer is not None:
+                self._timer.touch()
         return data
 
     def linkLost(self, error: Exception | None) -> None:

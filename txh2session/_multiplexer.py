@@ -169,11 +169,12 @@ class Multiplexer(FrameRules):
         self._now = seconds()
         self._conn.initiate_connection()
         self._conn.clear_outbound_data_buffer()
+        preface = b""
         if self._client:
-            self._emit(frames.PREFACE)
+            preface = frames.PREFACE
         else:
             self._conn.receive_data(frames.PREFACE)  # the splitter has checked, or will check, the peer's
-        self._emit(frames.buildFrame(frames.SETTINGS, 0, 0, self._initialEntries(self._announced[0])))
+        self._emit(preface + frames.buildFrame(frames.SETTINGS, 0, 0, self._initialEntries(self._announced[0])))
         self._resizeConnection(self._limits.connectionWindow)
 
     def _initialEntries(self, settings: Settings) -> bytes:
@@ -226,7 +227,7 @@ class Multiplexer(FrameRules):
         waiting = self._conn.data_to_send()
         ours = len(waiting) - len(frames.buildGoAway(0, 0))
         if ours > 0:
-            self._emit(waiting[:ours])
+            self._outlet.putBack(waiting[:ours])
         self._conn.state_machine.state = state
 
     def _requestReceived(self, event: RequestReceived) -> None:
@@ -245,6 +246,7 @@ class Multiplexer(FrameRules):
         self._outlet.unblock(event.stream_id or 0)
 
     def _streamReset(self, event: StreamReset) -> None:
+        self._outlet.framesSent += 1
         self._resetBelow(event.stream_id or 0, ErrorCode(int(event.error_code or 0)))
 
     def _ignored(self, event: Event) -> None:
@@ -332,6 +334,7 @@ class Multiplexer(FrameRules):
         for size in (min(smallestTable, cap, encoder.header_table_size), min(settings.headerTableSize, cap)):
             if size != encoder.header_table_size:
                 encoder.header_table_size = size
+        self._outlet.framesSent += 1  # the acknowledgement
         entries = [(0x4, settings.initialWindowSize), (0x5, settings.maxFrameSize)]
         self._feed(frames.buildFrame(frames.SETTINGS, 0, 0, packEntries(entries)))
 
@@ -502,6 +505,21 @@ class Multiplexer(FrameRules):
             resetsSpent=self._resets.spent,
             controlFramesSpent=self._controls.spent,
         )
+
+    @property
+    def framesSent(self) -> int:
+        """See L{Engine}."""
+        return self._outlet.framesSent
+
+    @property
+    def streamsOpened(self) -> int:
+        """See L{Engine}."""
+        return self._table.opened
+
+    @property
+    def mostStreams(self) -> int:
+        """See L{Engine}."""
+        return self._table.most
 
     def streamWindows(self, streamID: int) -> StreamWindows | None:
         """See L{Engine}."""

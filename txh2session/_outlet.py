@@ -44,6 +44,8 @@ class FrameWriter(Protocol):
 class Outlet:
     """
     Everything that waits to be sent on one connection.
+
+    @ivar framesSent: how many frames were queued, a header block counted once.
     """
 
     def __init__(
@@ -69,20 +71,29 @@ class Outlet:
         self._scheduler = Scheduler()
         self._blocked: set[int] = set()
         self._tick = 0
+        self.framesSent = 0
 
     def emit(self, frame: bytes) -> None:
         """
         Queue a frame of our own behind what h2 has queued.
         """
+        self.framesSent += 1
         waiting = self._writer.data_to_send()
         if waiting:
             self._control.append(waiting)
         self._control.append(frame)
 
+    def putBack(self, data: bytes) -> None:
+        """
+        Queue what h2 had queued and was taken out of it.
+        """
+        self._control.append(data)
+
     def sendHeaders(self, record: Record, headers: Headers, end: bool) -> None:
         """
         Queue a header block.
         """
+        self.framesSent += 1
         self._writer.send_headers(record.streamID, self._encode(headers), end_stream=end)
         if end:
             record.localOpen = False
@@ -124,6 +135,7 @@ class Outlet:
             self._endBelow(record.streamID)
             self.emit(buildFrame(DATA, END_STREAM, record.streamID))
         else:
+            self.framesSent += 1
             self._writer.send_headers(record.streamID, self._encode(record.trailers), end_stream=True)
         record.localOpen = False
 

@@ -79,6 +79,7 @@ class FrameRules:
         # Until the peer has acknowledged a smaller window, it may know of 65,535 only.
         self._streamWindow = max(DEFAULT_WINDOW, settings.initialWindowSize)
         self._earlyPriorities: dict[int, Priority] = {}
+        self.framesReceived = 0
         self._lastProcessed = 0
         self._goAwayLast = MAX_WINDOW
         self._owed = 0
@@ -109,6 +110,7 @@ class FrameRules:
         prefaceKnown = self._splitter.prefaceReceived
         try:
             for kind, flags, streamID, raw in self._splitter.feed(data):
+                self.framesReceived += 1
                 handler = handlers.get(kind)
                 if handler is None:
                     self._spendControl()  # an unknown frame is ignored (RFC 9113 section 5.5), not free

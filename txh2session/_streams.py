@@ -82,6 +82,8 @@ class StreamTable:
     @ivar open: the records of the open ones.
     @ivar localCount: how many of them this side opened.
     @ivar remoteCount: how many of them the peer opened.
+    @ivar opened: how many were ever opened.
+    @ivar most: how many were open at the same time at most.
     @ivar nextLocal: the id of the next one this side opens.
     @ivar highestRemote: the highest id the peer has used.
     """
@@ -92,6 +94,8 @@ class StreamTable:
         self.open: dict[int, Record] = {}
         self.localCount = 0
         self.remoteCount = 0
+        self.opened = 0
+        self.most = 0
         self.nextLocal = 1 if client else 2
         self.highestRemote = 0
 
@@ -114,6 +118,7 @@ class StreamTable:
         record = self.open[self.nextLocal] = Record(self.nextLocal, localOpen, True)
         self.nextLocal += 2
         self.localCount += 1
+        self._countOpened()
         return record
 
     def openRemote(self, streamID: int, remoteOpen: bool) -> Record:
@@ -122,7 +127,13 @@ class StreamTable:
         """
         record = self.open[streamID] = Record(streamID, True, remoteOpen)
         self.remoteCount += 1
+        self._countOpened()
         return record
+
+    def _countOpened(self) -> None:
+        self.opened += 1
+        if len(self.open) > self.most:
+            self.most = len(self.open)
 
     def close(self, streamID: int, wasReset: bool) -> Record | None:
         """

@@ -127,6 +127,7 @@ class ClientStream(Stream):
             self._finish(ErrorCode.REFUSED_STREAM, spent, spent)
             return
         self.id = streamID
+        self._counts.opened(session._clock)
         session._streams[streamID] = self
         if self._earlyPriority is not None:
             session._engine.updatePriority(streamID, self._earlyPriority)

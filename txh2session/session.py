@@ -24,7 +24,7 @@ from txh2session.errors import (
     codeName,
 )
 from txh2session.settings import MAX_WINDOW, Settings, checkSeconds
-from txh2session.snapshots import SessionSnapshot
+from txh2session.snapshots import SessionSnapshot, SessionStatistics
 
 
 class Session(ToldSession):
@@ -81,6 +81,25 @@ class Session(ToldSession):
             roundTripTime=self._pings.roundTripTime,
             resetsSpent=engine.resetsSpent,
             controlFramesSpent=engine.controlFramesSpent,
+        )
+
+    @property
+    def statistics(self) -> SessionStatistics:
+        """
+        What the session has done so far, or in all once it is gone.
+        """
+        started, ended = self._connectedAt, self._goneAt
+        now = self._link.seconds() if self._link is not None else 0.0
+        return SessionStatistics(
+            duration=0.0 if started is None else (now if ended is None else ended) - started,
+            bytesRead=self._bytesRead,
+            bytesWritten=self._bytesWritten,
+            framesReceived=self._engine.framesReceived,
+            framesSent=self._engine.framesSent,
+            streamCount=self._engine.streamsOpened,
+            maxConcurrentStreams=self._engine.mostStreams,
+            streamAverageDuration=self._streamSeconds / self._streamsEnded if self._streamsEnded else 0.0,
+            roundTripTime=self._pings.roundTripTime,
         )
 
     @property

@@ -1,5 +1,5 @@
 """
-Snapshots: what C{session.state} and C{stream.state} answer.
+Snapshots: what C{session.state}, C{stream.state} and their C{statistics} answer.
 """
 
 from __future__ import annotations
@@ -57,3 +57,50 @@ class StreamSnapshot(NamedTuple):
     remoteWindow: int | None
     queuedBytes: int
     unreadBytes: int
+
+
+class SessionStatistics(NamedTuple):
+    """
+    What a session has done so far, or in all once it is gone (Node's reference 18.1).
+
+    @ivar duration: seconds since the transport came up, until it was gone; 0 before.
+    @ivar bytesRead: bytes that came from the transport.
+    @ivar bytesWritten: bytes that were given to the transport.
+    @ivar framesReceived: frames that came; a header block counts once.
+    @ivar framesSent: frames that were sent; a header block counts once.
+    @ivar streamCount: streams that were opened, by either side.
+    @ivar maxConcurrentStreams: how many were open at the same time at most.
+    @ivar streamAverageDuration: seconds a stream that has ended took; 0 before the first.
+    @ivar roundTripTime: seconds the last PING took, L{None} before one was answered.
+    """
+
+    duration: float
+    bytesRead: int
+    bytesWritten: int
+    framesReceived: int
+    framesSent: int
+    streamCount: int
+    maxConcurrentStreams: int
+    streamAverageDuration: float
+    roundTripTime: float | None
+
+
+class StreamStatistics(NamedTuple):
+    """
+    What a stream has done so far, or in all once it has ended (Node's reference 18.2).  Times are seconds since it was
+    opened; L{None} for what has not happened.
+
+    @ivar duration: until it ended, or now.
+    @ivar bytesRead: bytes of the peer's body that came.
+    @ivar bytesWritten: bytes of ours that were written.
+    @ivar timeToFirstHeader: until the peer's final headers: the response's, or 0 for a request's.
+    @ivar timeToFirstByte: until the first byte of the peer's body.
+    @ivar timeToFirstByteSent: until the first byte of ours was written.
+    """
+
+    duration: float
+    bytesRead: int
+    bytesWritten: int
+    timeToFirstHeader: float | None
+    timeToFirstByte: float | None
+    timeToFirstByteSent: float | None

@@ -22,6 +22,7 @@ from txh2session._inbound import BodyReader, ReceiveBuffer
 from txh2session._producers import ProducerFeed
 from txh2session._readers import BodyCollector, BodyDiscarder, BodyIterator, ProtocolReader
 from txh2session._states import Receiving, Sending, nextSending
+from txh2session._statistics import StreamCounts
 from txh2session._telling import Telling
 from txh2session._timer import Clock, IdleTimer
 from txh2session._waiters import Waiters
@@ -38,7 +39,7 @@ from txh2session.errors import (
 from txh2session.headers import Headers, HeadersLike, trailerHeaders
 from txh2session.listeners import StreamListener
 from txh2session.settings import Limits, checkSeconds
-from txh2session.snapshots import StreamSnapshot
+from txh2session.snapshots import StreamSnapshot, StreamStatistics
 
 if TYPE_CHECKING:
     from txh2session._engine import Engine
@@ -121,6 +122,9 @@ class Stream(Telling[StreamListener]):
         self.endAfterHeaders = False
         self._closing = False
         self._finished = False
+        self._counts = StreamCounts()
+        if streamID is not None:
+            self._counts.opened(session._clock)
         self._error: Exception | None = None
         self._cut: Exception | None = None
         self._buffer: ReceiveBuffer | None = None
@@ -190,6 +194,13 @@ class Stream(Telling[StreamListener]):
             queuedBytes=self.bufferSize,
             unreadBytes=0 if self._buffer is None else self._buffer.size,
         )
+
+    @property
+    def statistics(self) -> StreamStatistics:
+        """
+        What the stream has done so far, or in all once it has ended.
+        """
+        return self._counts.snapshot()
 
     # -----------------------------------------------------------------------------------------------------------------
     # Sending
@@ -293,6 +304,7 @@ class Stream(Telling[StreamListener]):
         """
         assert self.id is not None  # a client's stream that has none keeps them itself
         self._touch()
+        self._counts.sent(len(data))
         self._owner._engine.write(self.id, data)
 
     def _putEnd(self, trailers: Headers | None) -> None:
@@ -560,6 +572,7 @@ class Stream(Telling[StreamListener]):
         if self._finished:
             return
         self._finished = True
+        self._counts.ended()
         self.rstCode = code
         self._error = error
         self._cut = cut
@@ -639,6 +652,7 @@ class Stream(Telling[StreamListener]):
 
     def _headersReceived(self, headers: Headers, ended: bool) -> None:
         self._touch()
+        self._counts.headersCame()
         self.headers = headers
         self._receiving = Receiving.BODY
         if ended:
@@ -647,6 +661,7 @@ class Stream(Telling[StreamListener]):
 
     def _dataReceived(self, data: bytes, ended: bool) -> None:
         self._touch()
+        self._counts.received(len(data))
         buffer = self._buffer or self._makeBuffer()
         self._delivering(lambda: buffer.received(data))
         if ended:
