@@ -22,13 +22,11 @@ from txh2session import (
     Headers,
     Initiator,
     InvalidHeader,
-    InvalidSetting,
     InvalidURL,
     Limits,
     PeerSpeaksOtherProtocol,
     SessionError,
     SessionTimeout,
-    Settings,
     Stream,
     StreamAborted,
     StreamError,
@@ -478,13 +476,6 @@ class ClientTests(SynchronousTestCase):
         self.peer.take()
         self.peer.send(self.peer.promise(1, 2))
         self.assertEqual(self.peer.names(), ["GOAWAY 0 PROTOCOL_ERROR"])
-
-    def test_wantingPush(self) -> None:
-        """
-        Asking for pushes raises until they are supported.
-        """
-        with self.assertRaises(InvalidSetting):
-            ClientSession("http", "a", Settings(enablePush=True))
 
 
 class ConnectTests(SynchronousTestCase):

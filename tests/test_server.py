@@ -377,6 +377,45 @@ class ServerTests(SynchronousTestCase):
         self.clock.advance(0.5)
         self.assertEqual(peer.names(), ["RST_STREAM 3 NO_ERROR"])
 
+    def test_abandonedLoop(self) -> None:
+        """
+        A loop over the upload that was left reads no more: the rest is stopped like one nobody began to read.
+        """
+
+        async def answer(stream: ServerStream, headers: Any) -> None:
+            async for _ in stream:
+                break
+            stream.end(b"enough")
+
+        peer = FramePeer.toServer(self.serve(answer))
+        peer.send(peer.post(1), peer.data(1, b"x" * 1000), peer.data(1, b"x" * 1000))
+        self.assertEqual(peer.names(), ["HEADERS 1 200", "DATA 1 6 END_STREAM"])
+        self.clock.advance(1)
+        self.assertEqual(peer.names(), ["RST_STREAM 1 NO_ERROR"])
+
+    def test_slowLoop(self) -> None:
+        """
+        A loop that goes on after the answer is let be, slow as it is.
+        """
+        gates: list[Deferred[None]] = []
+        read: list[int] = []
+
+        async def answer(stream: ServerStream, headers: Any) -> None:
+            async for chunk in stream:
+                read.append(len(chunk))
+                if not stream.headersSent:
+                    stream.end(b"go on")
+                gates.append(Deferred())
+                await gates[-1]
+
+        peer = FramePeer.toServer(self.serve(answer))
+        peer.send(peer.post(1), *(peer.data(1, b"x" * 1000) for _ in range(5)), peer.data(1, end=True))
+        for _ in range(5):
+            self.clock.advance(0.9)
+            gates[-1].callback(None)
+        self.assertEqual(read, [1000] * 5)
+        self.assertEqual([name for name in peer.names() if "RST" in name], [])
+
     def test_answerWhileReading(self) -> None:
         """
         An answer that ends while somebody reads the upload lets it go on.

@@ -679,6 +679,16 @@ class BothRoles(TwoSessions):
         both.pump()
         self.assertEqual(theirs.rstCode, ErrorCode.INTERNAL_ERROR)
         self.assertFalse(both.client.destroyed)
+        mine, theirs, both = self.pair()
+        closed = mine.whenClosed()
+        for code, kind in (("x", TypeError), (-1, ValueError)):
+            with self.assertRaises(kind):
+                mine.destroy(error, code)
+        mine.destroy(error, ErrorCode.CANCEL)
+        self.assertIs(self.failureResultOf(closed).value, error)
+        self.failureResultOf(mine.send(b"x"), RuntimeError)
+        both.pump()
+        self.assertEqual(theirs.rstCode, ErrorCode.CANCEL)
 
     def test_destroyDropsWhatIsHeld(self) -> None:
         """

@@ -108,6 +108,13 @@ class Engine(Protocol):
         Whether the peer's MAX_CONCURRENT_STREAMS allows one more request now.
         """
 
+    def push(self, parentID: int, headers: Headers) -> int:
+        """
+        Promise a response to a request that the peer has not made.
+
+        @return: its stream id, or 0 if the parent can promise nothing more or the ids are used up.
+        """
+
     def sendHeaders(self, streamID: int, headers: Headers, end: bool) -> None:
         """
         Send a final response.
@@ -231,6 +238,11 @@ class EngineOwner(Protocol):
         A peer's request came.
 
         @param expectsContinue: whether its body comes only after a 100 (RFC 9110 section 10.1.1).
+        """
+
+    def pushReceived(self, parentID: int, streamID: int, headers: Headers) -> None:
+        """
+        A response to a request that we have not made was promised.
         """
 
     def informationReceived(self, streamID: int, headers: Headers) -> None:

@@ -323,6 +323,14 @@ def readLong(raw: bytes) -> int:
     return number
 
 
+def promisedStream(flags: int, raw: bytes) -> int:
+    """
+    Read which stream a PUSH_PROMISE frame promises (RFC 9113 section 6.6); L{headerFragment} has checked its length.
+    """
+    number: int = _long.unpack_from(raw, HEAD + (flags & PADDED != 0))[0]
+    return number & 0x7FFFFFFF
+
+
 def dataLength(flags: int, raw: bytes) -> int:
     """
     Count what a DATA frame carries without its padding (RFC 9113 section 6.1).

@@ -79,7 +79,6 @@ IGNORED_EVENTS: Final = {
     PriorityUpdated: "RFC 9113 section 5.3.2: the old priorities are ignored",
     UnknownFrameReceived: "h2 never sees a frame it does not know",
     AlternativeServiceAvailable: "h2 never sees an ALTSVC",
-    PushedStreamReceived: "h2 never sees a PUSH_PROMISE",
 }
 """The events of h2 that need no method here, and why."""
 
@@ -131,6 +130,7 @@ class Multiplexer(FrameRules):
             InformationalResponseReceived: self._informationReceived,
             TrailersReceived: self._trailersReceived,
             WindowUpdated: self._windowUpdated,
+            PushedStreamReceived: self._pushReceived,
             StreamReset: self._streamReset,
             **dict.fromkeys(IGNORED_EVENTS, self._ignored),
         }
@@ -152,7 +152,7 @@ class Multiplexer(FrameRules):
         conn.local_settings = H2Settings(
             client=self._client,
             initial_values={
-                SettingCodes.ENABLE_PUSH: 0,
+                SettingCodes.ENABLE_PUSH: int(self._client),
                 SettingCodes.MAX_CONCURRENT_STREAMS: MAX_WINDOW,
             },
         )
@@ -241,6 +241,9 @@ class Multiplexer(FrameRules):
 
     def _trailersReceived(self, event: TrailersReceived) -> None:
         self._trailersArrived(event.stream_id or 0, _fields(event.headers))
+
+    def _pushReceived(self, event: PushedStreamReceived) -> None:
+        self._promiseArrived(event.parent_stream_id or 0, event.pushed_stream_id or 0, _fields(event.headers))
 
     def _windowUpdated(self, event: WindowUpdated) -> None:
         self._outlet.unblock(event.stream_id or 0)
@@ -361,6 +364,17 @@ class Multiplexer(FrameRules):
         record.allowance = self._streamWindow
         record.head = headers.get(b":method") == b"HEAD"
         self._outlet.sendHeaders(record, headers, end)
+        return record.streamID
+
+    def push(self, parentID: int, headers: Headers) -> int:
+        """See L{Engine}."""
+        parent = self._streams.get(parentID)
+        if parent is None or not parent.localOpen or self._table.nextLocal > MAX_WINDOW:
+            return 0
+        record = self._table.openLocal(localOpen=True, remoteOpen=False)
+        record.head = headers.get(b":method") == b"HEAD"
+        self._outlet.framesSent += 1
+        self._conn.push_stream(parentID, record.streamID, _encodable(headers))
         return record.streamID
 
     def sendHeaders(self, streamID: int, headers: Headers, end: bool) -> None:

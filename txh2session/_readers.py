@@ -156,6 +156,8 @@ class BodyCollector:
 class BodyIterator:
     """
     An asynchronous iterator over the chunks of a body, which asks for the next only when its user does.
+
+    @ivar delivered: how many chunks it has given.
     """
 
     def __init__(self, source: BodySource, giveUp: Callable[[], object]) -> None:
@@ -164,6 +166,14 @@ class BodyIterator:
         self._waiting: Deferred[bytes | None] | None = None
         self._ended = False
         self._error: Exception | None = None
+        self.delivered = 0
+
+    @property
+    def asked(self) -> bool:
+        """
+        Whether somebody waits for the next chunk now; a loop that was left never asks again.
+        """
+        return self._waiting is not None
 
     def start(self) -> None:
         """
@@ -176,6 +186,7 @@ class BodyIterator:
         self._source.pauseProducing()
         waiting, self._waiting = self._waiting, None
         assert waiting is not None  # nothing is delivered between two questions
+        self.delivered += 1
         waiting.callback(data)
 
     def bodyEnded(self, error: Exception | None) -> None:

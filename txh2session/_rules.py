@@ -322,9 +322,9 @@ class FrameRules:
             self._refused = 0
             self._feed(raw)
 
-    def _refuse(self, streamID: int) -> None:
+    def _refuse(self, streamID: int, code: ErrorCode = ErrorCode.REFUSED_STREAM) -> None:
         self._table.remember(streamID, True)
-        self._emit(frames.buildReset(streamID, ErrorCode.REFUSED_STREAM))
+        self._emit(frames.buildReset(streamID, code))
         self._owe(13)
 
     def _priorityFrame(self, flags: int, streamID: int, raw: bytes) -> None:
@@ -420,7 +420,33 @@ class FrameRules:
         self._owner.settingsAcknowledged()
 
     def _pushPromiseFrame(self, flags: int, streamID: int, raw: bytes) -> None:
-        raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "PUSH_PROMISE although push is off")
+        # RFC 9113 sections 6.6 and 8.4.
+        if not self._client or not self._announced[-1].enablePush:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "PUSH_PROMISE although push is off")
+        fragment = frames.headerFragment(raw)
+        promised = frames.promisedStream(flags, raw)
+        if self._table.isLocal(promised) or not self._table.isIdle(promised) or promised == 0:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"PUSH_PROMISE of stream {promised}")
+        if not self._table.isLocal(streamID) or self._table.isIdle(streamID):
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "PUSH_PROMISE on a stream that is not a request")
+        self._table.highestRemote = promised
+        parent = self._streams.get(streamID)
+        if parent is None:
+            # The promise was on its way when the request was reset: it is not known to be unwanted, but to be late.
+            self._decode(fragment)
+            if not self._table.wasReset(streamID):
+                raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "PUSH_PROMISE on a closed stream")
+            self._refuse(promised, ErrorCode.CANCEL)
+        elif not parent.remoteOpen:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "PUSH_PROMISE after END_STREAM")
+        elif self._reserved >= self._limits.reservedStreams:
+            self._decode(fragment)
+            self._refuse(promised, ErrorCode.CANCEL)
+        else:
+            try:
+                self._feed(raw)
+            except StreamFault as fault:
+                self._resetForFault(promised, fault)
 
     def _pingFrame(self, flags: int, streamID: int, raw: bytes) -> None:
         if streamID != 0:
@@ -521,6 +547,26 @@ class FrameRules:
             self.setPriority(streamID, update)
         expectsContinue = not ended and facts.expect.lower() == b"100-continue"
         self._owner.requestReceived(streamID, headers, ended, expectsContinue)
+
+    @property
+    def _reserved(self) -> int:
+        """
+        How many pushes were promised and have not begun.
+        """
+        return sum(not record.final for streamID, record in self._streams.items() if not self._table.isLocal(streamID))
+
+    def _promiseArrived(self, parentID: int, streamID: int, fields: Iterable[Field]) -> None:
+        headers = self._wrap(fields)
+        try:
+            facts = checkRequest(fields, False)
+        except MalformedMessage as malformed:
+            raise StreamFault(ErrorCode.PROTOCOL_ERROR, f"malformed promise: {malformed}") from malformed
+        if facts.method not in (b"GET", b"HEAD") or facts.contentLength:
+            raise StreamFault(ErrorCode.PROTOCOL_ERROR, "a promise of a request that is not safe, or has a body")
+        record = self._table.openRemote(streamID, remoteOpen=True, localOpen=False)
+        record.allowance = self._streamWindow
+        record.head = facts.method == b"HEAD"
+        self._owner.pushReceived(parentID, streamID, headers)
 
     def _responseArrived(self, streamID: int, fields: Iterable[Field], ended: bool) -> None:
         record = self._streams[streamID]

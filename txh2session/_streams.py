@@ -111,21 +111,21 @@ class StreamTable:
         """
         return streamID >= self.nextLocal if self.isLocal(streamID) else streamID > self.highestRemote
 
-    def openLocal(self, localOpen: bool) -> Record:
+    def openLocal(self, localOpen: bool, remoteOpen: bool = True) -> Record:
         """
         Open the next stream of this side's.
         """
-        record = self.open[self.nextLocal] = Record(self.nextLocal, localOpen, True)
+        record = self.open[self.nextLocal] = Record(self.nextLocal, localOpen, remoteOpen)
         self.nextLocal += 2
         self.localCount += 1
         self._countOpened()
         return record
 
-    def openRemote(self, streamID: int, remoteOpen: bool) -> Record:
+    def openRemote(self, streamID: int, remoteOpen: bool, localOpen: bool = True) -> Record:
         """
         Open a stream of the peer's.
         """
-        record = self.open[streamID] = Record(streamID, True, remoteOpen)
+        record = self.open[streamID] = Record(streamID, localOpen, remoteOpen)
         self.remoteCount += 1
         self._countOpened()
         return record

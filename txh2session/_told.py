@@ -43,6 +43,9 @@ class ToldSession(SessionLife):
     def responseReceived(self, streamID: int, headers: Headers, ended: bool) -> None:
         """See L{EngineOwner<txh2session._engine.EngineOwner>}."""
 
+    def pushReceived(self, parentID: int, streamID: int, headers: Headers) -> None:
+        """See L{EngineOwner<txh2session._engine.EngineOwner>}."""
+
     def informationReceived(self, streamID: int, headers: Headers) -> None:
         """See L{EngineOwner<txh2session._engine.EngineOwner>}."""
 

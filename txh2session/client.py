@@ -25,7 +25,6 @@ from txh2session.errors import (
     ConnectFailed,
     ErrorCode,
     Initiator,
-    InvalidSetting,
     InvalidURL,
     StreamError,
     StreamRefused,
@@ -44,7 +43,7 @@ _BODILESS = frozenset({b"GET", b"HEAD", b"DELETE"})
 
 class ClientStream(Stream):
     """
-    A request and the answer to it.
+    A request and the answer to it, or one that the server pushed: then C{sentHeaders} are those the server promised.
 
     It exists from the call of L{ClientSession.request} on; C{id} is L{None} while it waits for the connection or for the
     server's limit.  What is written meanwhile is kept.
@@ -171,15 +170,10 @@ class ClientSession(Session):
         listener: SessionListener | None = None,
     ) -> None:
         super().__init__(settings, limits, timeouts, listener)
-        self._checkSettings(self._settings)
         self.scheme = scheme
         self.authority = authority
         self._pending: deque[ClientStream] = deque()
         self._attempt: _Attempt | None = None
-
-    def _checkSettings(self, settings: Settings) -> None:
-        if settings.enablePush:
-            raise InvalidSetting("pushed streams are not supported yet")
 
     def request(
         self, headers: HeadersLike = (), endStream: bool | None = None, priority: str | None = None
@@ -293,6 +287,19 @@ class ClientSession(Session):
         stream = self._streams.get(streamID)
         if stream is not None:
             stream._headersReceived(headers, ended)
+
+    def pushReceived(self, parentID: int, streamID: int, headers: Headers) -> None:
+        """See L{EngineOwner<txh2session._engine.EngineOwner>}."""
+        parent = self._streams.get(parentID)
+        pushed = ClientStream(self, headers, end=True)
+        pushed.id = streamID
+        pushed._counts.opened(self._clock)
+        self._streams[streamID] = pushed
+        if parent is None or not (parent._listeners or self._listeners):
+            pushed.close(ErrorCode.CANCEL)
+            return
+        parent._tell("pushReceived", pushed, headers)
+        self._tell("streamReceived", pushed, headers)
 
     def informationReceived(self, streamID: int, headers: Headers) -> None:
         """See L{EngineOwner<txh2session._engine.EngineOwner>}."""

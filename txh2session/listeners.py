@@ -28,7 +28,8 @@ class SessionListener:
 
     def streamReceived(self, session: Session, stream: Stream, headers: Headers) -> None:
         """
-        The peer opened a stream: a request, before the server's own C{streamReceived} is called with it.
+        The peer opened a stream.  On a server: a request, before the server's own C{streamReceived} is called with it.
+        On a client: a push, with the headers of the request it answers.
         """
 
     def settingsReceived(self, session: Session, settings: Settings) -> None:
@@ -83,6 +84,13 @@ class StreamListener:
     What may happen to a stream more than once or unasked.  Subclass it, override what is of interest and give an instance
     to L{Stream.addListener}.  An exception from a method is logged and changes nothing.
     """
+
+    def pushReceived(self, stream: Stream, pushed: Stream, headers: Headers) -> None:
+        """
+        Client: the server promised to push an answer together with this stream's, to a request that C{headers} describe
+        (RFC 9113 section 8.4).  Read C{pushed} as the stream of a request of one's own, or C{close(CANCEL)} it.  A push
+        that no listener of the stream or the session is there for is refused.
+        """
 
     def informationReceived(self, stream: Stream, headers: Headers) -> None:
         """

@@ -10,7 +10,7 @@ from email.utils import formatdate
 from inspect import iscoroutine
 from typing import Any, TypeAlias
 
-from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.defer import CancelledError, Deferred, gatherResults, succeed
 from twisted.internet.interfaces import (
     IAddress,
     IListeningPort,
@@ -28,11 +28,12 @@ from txh2session._inbound import BodyReader
 from txh2session._origins import MAX_ADVERTISED, checkAlternative, originOf
 from txh2session._outbound import DEFAULT_URGENCY
 from txh2session._priority import Priority
+from txh2session._readers import BodyIterator
 from txh2session._states import Sending, SessionState, nextSending
 from txh2session._timer import DelayedCall
 from txh2session._waiters import Waiters
 from txh2session.errors import ErrorCode, HTTP2Error, InvalidHeader, InvalidSetting, InvalidState
-from txh2session.headers import Headers, HeadersLike, informationalHeaders, responseHeaders
+from txh2session.headers import Headers, HeadersLike, informationalHeaders, requestHeaders, responseHeaders
 from txh2session.listeners import SessionListener
 from txh2session.protocol import HTTP2Protocol
 from txh2session.session import Session
@@ -136,6 +137,49 @@ class ServerStream(Stream):
         self._owner._engine.sendInformation(self.id, checked)
         self._owner._flush()
 
+    @property
+    def pushAllowed(self) -> bool:
+        """
+        Whether a push may be promised on this stream now: the client wants them, and neither the stream nor its session is
+        closing.  Nothing is pushed from a push (Node's reference 10.5).
+        """
+        session = self.session
+        return not (
+            self.closed
+            or session.closed
+            or session.destroyed
+            or self.id is None
+            or self.id % 2 == 0
+            or self._sending not in (Sending.HEADERS, Sending.BODY)
+            or not session.remoteSettings.enablePush
+        )
+
+    def pushStream(self, headers: HeadersLike) -> ServerStream:
+        """
+        Promise an answer that the client has not asked for, with this stream's answer (RFC 9113 section 8.4).
+
+        @param headers: the request it answers: C{:path} and, if need be, others; C{:scheme} and C{:authority} are this
+            stream's, C{:method} is GET.
+
+        @return: the stream to answer on, as if the request had come.
+
+        @raise InvalidState: if the client wants no pushes, or no more at once; from a push; on a stream that is closed or
+            has ended.
+        @raise InvalidHeader: for headers that may not be sent, and for a method that is not GET or HEAD.
+        """
+        checked = requestHeaders(
+            headers, self.headers.get(b":scheme", b"https"), (self.headers.authority or "").encode("ascii", "replace")
+        )
+        if checked.get(b":method") not in (b"GET", b"HEAD"):
+            raise InvalidHeader("what is pushed answers GET or HEAD (RFC 9113 section 8.4)")
+        if self.id is not None and self.id % 2 == 0:
+            raise InvalidState("nothing is pushed from a push (RFC 9113 section 8.4)")
+        if not self.session.remoteSettings.enablePush:
+            raise InvalidState("the client wants no pushes (SETTINGS_ENABLE_PUSH is 0)")
+        if not self.pushAllowed:
+            raise InvalidState("pushes go before the end of an answer, while its session is open")
+        return self.session._push(self, checked)
+
     def write(self, data: bytes) -> None:
         """See L{Stream.write}."""
         if not self._bodiless:
@@ -178,20 +222,34 @@ class ServerStream(Stream):
 
     def _endSent(self) -> None:
         super()._endSent()
-        if not self._finished and self._isUnread():
-            # Not at once: who answered may be about to read, and a short rest arrives by itself, within its window.
-            self._unreadCall = self._owner._clock.callLater(self.session.server.timeouts.unread, self._resetUnread)
+        if not self._finished:
+            self._watchUnread()
 
-    def _isUnread(self) -> bool:
-        return self._buffer is None or self._buffer.reader is None
-
-    def _resetUnread(self) -> None:
+    def _watchUnread(self) -> None:
         """
-        Stop the client's upload, which nobody reads.
+        Look in a while whether anybody reads.  Not at once: who answered may be about to, and a short rest arrives by
+        itself, within its window.
+        """
+        reader = None if self._buffer is None else self._buffer.reader
+        if reader is None:
+            delivered = 0
+        elif isinstance(reader, BodyIterator) and not reader.asked:
+            delivered = reader.delivered  # a loop that was left, perhaps, or one that is busy with a chunk
+        else:
+            return
+        seconds = self.session.server.timeouts.unread
+        self._unreadCall = self._owner._clock.callLater(seconds, lambda: self._resetUnread(delivered))
+
+    def _resetUnread(self, delivered: int) -> None:
+        """
+        Stop the client's upload, if nobody has read since.
         """
         self._unreadCall = None
-        if self._isUnread():
+        reader = None if self._buffer is None else self._buffer.reader
+        if reader is None or (isinstance(reader, BodyIterator) and not reader.asked and reader.delivered == delivered):
             self._reset(ErrorCode.NO_ERROR)
+        else:
+            self._watchUnread()
 
     def _finish(
         self, code: ErrorCode | int, error: Exception | None, cut: Exception | None, *, keep: bool = True
@@ -205,7 +263,7 @@ class ServerStream(Stream):
         """
         The application's C{streamReceived} failed: answer 500 if nothing was sent, else reset (Node's reference 6.6).
         """
-        if self.closed and failure.check(HTTP2Error):
+        if self.closed and failure.check(HTTP2Error, CancelledError):
             return  # it was told that the stream or the session ended, and had nothing to add
         _log.failure("streamReceived failed for {stream!r}", failure=failure, stream=self)
         if self._finished:
@@ -258,6 +316,21 @@ class ServerSession(Session):
             call = self._link.callLater(grace, self.destroy)
             self._calls.append(call)
         return self.whenClosed()
+
+    def _push(self, parent: ServerStream, headers: Headers) -> ServerStream:
+        """
+        Promise a stream.
+        """
+        assert parent.id is not None  # it has come from the client
+        if not self._engine.canOpen():
+            raise InvalidState("the client allows no more pushes at once")
+        streamID = self._engine.push(parent.id, headers)
+        if not streamID:
+            raise InvalidState("no push can be promised on this stream any more")
+        pushed = self._streams[streamID] = ServerStream(self, streamID)
+        pushed._headersReceived(headers, ended=True)
+        self._flush()
+        return pushed
 
     def altsvc(self, value: str | bytes, originOrStream: str | bytes | int | Stream) -> None:
         """

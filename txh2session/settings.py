@@ -252,6 +252,7 @@ class Limits:
     @ivar sendHighWater: bytes queued on a stream at which its producer is paused.  32 KiB: two full frames.
     @ivar sendLowWater: bytes queued on a stream at which its producer is resumed.
     @ivar encoderTableSize: bytes of the HPACK table used for sending, whatever the peer offers.  4,096 (everyone).
+    @ivar reservedStreams: pushes a client has been promised and that have not begun; more are refused.  200 (Node).
     @ivar assumedConcurrentStreams: requests a client sends before the server's SETTINGS arrive.  100 (Node).
     @ivar outstandingPings: PINGs of ours without an answer.  10 (Node).
     @ivar outstandingSettings: SETTINGS of ours without an acknowledgement, the first included.  10 (Node).
@@ -273,6 +274,7 @@ class Limits:
     sendHighWater: int = 32 * 1024
     sendLowWater: int = 16 * 1024
     encoderTableSize: int = 4096
+    reservedStreams: int = 200
     assumedConcurrentStreams: int = 100
     outstandingPings: int = 10
     outstandingSettings: int = 10

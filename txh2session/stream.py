@@ -229,11 +229,12 @@ class Stream(Telling[StreamListener]):
         Send bytes and learn when there is room for more.
 
         @return: fires with L{None} at once while little is queued, else when the queue has drained below
-            C{Limits.sendLowWater}; fails with the stream's error when it ends before.
+            C{Limits.sendLowWater}; fails with the stream's error when it ends before, or has ended, whoever ended it.
 
-        @raise InvalidState: as L{write}.
+        @raise InvalidState: after L{end}.
         """
-        self.write(data)
+        if not self._finished:
+            self.write(data)
         if self._finished:
             return fail(self._cut or _endedLocally())
         if self.bufferSize < self._owner._limits.sendHighWater:
@@ -536,16 +537,23 @@ class Stream(Telling[StreamListener]):
         self._finish(code, error, error or _endedLocally(code), keep=False)
         self._owner._flush()
 
-    def destroy(self, error: Exception | None = None) -> None:
+    def destroy(self, error: Exception | None = None, code: int | None = None) -> None:
         """
         End the stream at once (Node's reference 8.18); the session lives on.  Does nothing the second time.
 
-        @param error: what this side's Deferreds fail with; the peer gets INTERNAL_ERROR then, and NO_ERROR without it.
+        @param error: what this side's Deferreds fail with.
+        @param code: what the peer gets; if not given, INTERNAL_ERROR with an error and NO_ERROR without.
+
+        @raise TypeError: if C{code} is not an integer.
+        @raise ValueError: if it does not fit into 32 bits.
         """
+        if code is not None:
+            code = checkedCode(code)
         if self._finished:
             return
         self.destroyed = self._closing = True
-        code = ErrorCode.NO_ERROR if error is None else ErrorCode.INTERNAL_ERROR
+        if code is None:
+            code = ErrorCode.NO_ERROR if error is None else ErrorCode.INTERNAL_ERROR
         if self.id is not None:
             self._owner._engine.reset(self.id, code)
         self._finish(code, error, error or _endedLocally(code), keep=False)
