@@ -168,6 +168,24 @@ class ClientTests(SynchronousTestCase):
         self.assertTrue(stream.endAfterHeaders)
         self.assertEqual(self.successResultOf(stream.read()), b"")
 
+    def test_factsBeforeDeferreds(self) -> None:
+        """
+        Who hears of a response finds the stream's facts set, and may close it there and then.
+        """
+        seen: list[Any] = []
+        (stream,) = self.requests(1)
+
+        def came(headers: Headers) -> None:
+            seen.extend([stream.headers, stream.endAfterHeaders, stream.state.receiving])
+            stream.close(ErrorCode.CANCEL)
+
+        stream.whenResponse().addCallback(came)
+        response = self.peer.response(1, end=True)
+        self.peer.send(response)
+        self.assertEqual(seen[1:], [True, "ended"])
+        self.assertIs(seen[0], stream.headers)
+        self.assertEqual((stream.closed, stream.state.receiving), (True, "ended"))
+
     def test_headAndBodiless(self) -> None:
         """
         content-length of an answer to HEAD and of a 304 is not a promise of a body.

@@ -64,7 +64,8 @@ class DemoCase(SynchronousTestCase):
         self.clock = Clock()
         # Without the library's own timeouts, all that waits for the clock is the demo's.
         timeouts = Timeouts(preface=0, settingsAck=0, idle=0, stalled=0, drain=0)
-        self.server = Server(Demo(self.clock).streamReceived, clock=self.clock, timeouts=timeouts)
+        settings = Settings(enableConnectProtocol=True)
+        self.server = Server(Demo(self.clock).streamReceived, clock=self.clock, timeouts=timeouts, settings=settings)
         self.peer = FramePeer.toServer(self.server)
         self.streamID = -1
 
@@ -182,6 +183,7 @@ class PageTests(DemoCase):
                 "/goaway?code=N",
                 "/reset?code=N",
                 "/slow?seconds=S",
+                "/connect-echo",
             ],
         )
 
@@ -234,6 +236,22 @@ class AnswerTests(DemoCase):
         fields = [(":method", "CONNECT"), (":authority", "localhost:80")]
         self.peer.send(self.peer.headers(self.streamID, fields))
         self.assertEqual(self.response(self.streamID).status, 404)
+
+    def test_connectEcho(self) -> None:
+        """
+        Extended CONNECT to C{/connect-echo} is a tunnel that echoes; to another route there is none.
+        """
+        fields = [(":method", "CONNECT"), (":protocol", "echo"), (":scheme", "http"), (":authority", "localhost")]
+        self.streamID += 2
+        self.peer.send(self.peer.headers(self.streamID, [*fields, (":path", "/connect-echo")]))
+        self.peer.send(self.peer.data(self.streamID, b"there and back"), self.peer.data(self.streamID, end=True))
+        self.clock.advance(0)
+        response = self.response(self.streamID)
+        self.assertEqual((response.status, response.body, response.ended), (200, b"there and back", True))
+        self.streamID += 2
+        self.peer.send(self.peer.headers(self.streamID, [*fields, (":path", "/hello")]))
+        self.assertEqual(self.response(self.streamID).status, 404)
+        self.assertEqual(self.ask("/connect-echo").status, 405)
 
     def test_notFoundAtOnce(self) -> None:
         """

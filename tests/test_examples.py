@@ -234,6 +234,14 @@ class SmallExampleTests(ExampleTestCase):
         server.terminate()
         server.rest()
 
+    def test_tunnel(self) -> None:
+        """
+        A client reaches a TCP server through a proxy, and nothing else.
+        """
+        printed = self.succeed("tunnel.py")
+        self.assertIn("client: got TUNNEL", printed)
+        self.assertEqual(printed[-1], "client: the tunnel was refused with 403")
+
     def test_everyExample(self) -> None:
         """
         Every program in C{examples/} is run by a test here.

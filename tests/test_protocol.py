@@ -25,6 +25,7 @@ from zope.interface.verify import verifyObject
 from txh2session import (
     ConnectFailed,
     ErrorCode,
+    Limits,
     Server,
     ServerStream,
     StreamRefused,
@@ -142,6 +143,31 @@ class TLSTests(SynchronousTestCase):
         self.assertIsNone(self.successResultOf(closed))
         self.assertEqual(self.server.sessions, set())
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_originSet(self) -> None:
+        """
+        C{originSet} begins with the session's own origin, grows by ORIGIN up to a limit and shrinks with 421 (2.12, 15.22).
+        """
+        endpoint = self.over(self.server)
+        limits = Limits(originSet=3)
+        waiting = connect(
+            self.clock, "https://localhost:8443", endpoint=endpoint, contextFactory=self.trusting, limits=limits
+        )
+        self.pump(endpoint)
+        session = self.successResultOf(waiting)
+        self.assertEqual(session.originSet, ["https://localhost:8443"])
+        response = session.request().whenResponse()
+        self.pump(endpoint)
+        (stream,) = self.streams
+        stream.session.origin("https://a", "https://b:1", "https://c")
+        self.pump(endpoint)
+        self.assertEqual(session.originSet, ["https://localhost:8443", "https://a", "https://b:1"])
+        stream.respond({":status": 421}, endStream=True)
+        self.pump(endpoint)
+        self.assertEqual(self.successResultOf(response).status, 421)
+        self.assertEqual(session.originSet, ["https://a", "https://b:1"])
+        session.destroy()
+        self.pump(endpoint)
 
     def test_requestsWait(self) -> None:
         """

@@ -530,7 +530,9 @@ class WindowTests(ServerRules):
         self.assertGreater(sent, 299_000)
         for stream in self.streams[1:]:
             stream.discard()
-        self.assertGreater(sum(frame.window_increment for frame in peer.take(WindowUpdateFrame) if frame.stream_id == 0), 100_000)
+        self.assertGreater(
+            sum(frame.window_increment for frame in peer.take(WindowUpdateFrame) if frame.stream_id == 0), 100_000
+        )
         self.assertEqual(session.state.unreadBytes, 0)
 
     def test_smallInitialWindow(self) -> None:

@@ -36,11 +36,12 @@ FLOORS = (
         "objects",
         {
             *("_waiters", "_timer", "_telling", "_watch", "_questions", "_readers", "_producers", "_statistics"),
-            *("listeners", "snapshots", "stream", "_life", "_told", "session"),
+            *("listeners", "snapshots", "stream", "files", "_life", "_told", "session"),
         },
     ),
     ("connection", {"protocol", "_certificates", "tls"}),
     ("roles", {"server", "client"}),
+    ("inside streams", {"_transport", "tunnel"}),
     ("public names", {""}),
     ("on top", {"testing", "tap", "demo", "demo.request", "demo.routes"}),
 )
@@ -225,7 +226,7 @@ class FloorTests(SynchronousTestCase):
             for node in ast.walk(tree)
             if isinstance(node, ast.Attribute) and isTransport(node.value)
         }
-        self.assertEqual(users - ON_TOP, {"protocol"})
+        self.assertEqual(users - ON_TOP, {"protocol", "tunnel"})
 
 
 class SourceTests(SynchronousTestCase):

@@ -29,17 +29,26 @@ from txh2session.errors import (
     StreamError,
     StreamRefused,
 )
+from txh2session.files import FileError, FileNotSeekable, FileRange, RangeNotSatisfiable
 from txh2session.headers import Headers
 from txh2session.listeners import SessionListener, StreamListener
 from txh2session.server import Server, ServerSession, ServerStream
 from txh2session.session import Session
-from txh2session.settings import Keepalive, Limits, Rate, Settings, Timeouts
+from txh2session.settings import Keepalive, Limits, Rate, Settings, Timeouts, packSettings, unpackSettings
 from txh2session.stream import Stream
 from txh2session.tls import (
     CertificateError,
     clientContextFactory,
     developmentCertificate,
     serverContextFactory,
+)
+from txh2session.tunnel import (
+    StreamTransport,
+    TunnelEndpoint,
+    TunnelProxy,
+    TunnelRefused,
+    acceptTunnel,
+    openTunnel,
 )
 
 __version__ = "0.1.0"
@@ -52,6 +61,9 @@ __all__ = [
     "ConnectFailed",
     "Ended",
     "ErrorCode",
+    "FileError",
+    "FileNotSeekable",
+    "FileRange",
     "HTTP2Error",
     "Headers",
     "Initiator",
@@ -64,6 +76,7 @@ __all__ = [
     "Limits",
     "PeerSpeaksOtherProtocol",
     "PingCancelled",
+    "RangeNotSatisfiable",
     "Rate",
     "Server",
     "ServerSession",
@@ -78,10 +91,18 @@ __all__ = [
     "StreamError",
     "StreamListener",
     "StreamRefused",
+    "StreamTransport",
     "Timeouts",
+    "TunnelEndpoint",
+    "TunnelProxy",
+    "TunnelRefused",
+    "acceptTunnel",
     "clientContextFactory",
     "connect",
     "developmentCertificate",
     "openSession",
+    "openTunnel",
+    "packSettings",
     "serverContextFactory",
+    "unpackSettings",
 ]

@@ -362,7 +362,7 @@ class Multiplexer(FrameRules):
             return 0
         record = self._table.openLocal(localOpen=True)
         record.allowance = self._streamWindow
-        record.head = headers.get(b":method") == b"HEAD"
+        record.method = headers.get(b":method", b"")
         self._outlet.sendHeaders(record, headers, end)
         return record.streamID
 
@@ -372,7 +372,7 @@ class Multiplexer(FrameRules):
         if parent is None or not parent.localOpen or self._table.nextLocal > MAX_WINDOW:
             return 0
         record = self._table.openLocal(localOpen=True, remoteOpen=False)
-        record.head = headers.get(b":method") == b"HEAD"
+        record.method = headers.get(b":method", b"")
         self._outlet.framesSent += 1
         self._conn.push_stream(parentID, record.streamID, _encodable(headers))
         return record.streamID

@@ -538,7 +538,7 @@ class FrameRules:
         record.allowance = self._streamWindow
         record.awaited = facts.contentLength
         record.final = True
-        record.head = facts.method == b"HEAD"
+        record.method = facts.method
         self._lastProcessed = streamID
         update = self._earlyPriorities.pop(streamID, None)
         if update is None and facts.priority is not None:
@@ -565,7 +565,7 @@ class FrameRules:
             raise StreamFault(ErrorCode.PROTOCOL_ERROR, "a promise of a request that is not safe, or has a body")
         record = self._table.openRemote(streamID, remoteOpen=True, localOpen=False)
         record.allowance = self._streamWindow
-        record.head = facts.method == b"HEAD"
+        record.method = facts.method
         self._owner.pushReceived(parentID, streamID, headers)
 
     def _responseArrived(self, streamID: int, fields: Iterable[Field], ended: bool) -> None:
@@ -575,8 +575,10 @@ class FrameRules:
             facts = checkResponse(fields)
         except MalformedMessage as malformed:
             raise StreamFault(ErrorCode.PROTOCOL_ERROR, f"malformed response: {malformed}") from malformed
-        if record.head or facts.status in (204, 304):
+        if record.method == b"HEAD" or facts.status in (204, 304):
             record.awaited = 0
+        elif record.method == b"CONNECT" and facts.status < 300:
+            record.awaited = None  # a tunnel has no length, whatever is said (RFC 9110 section 9.3.6)
         elif ended and facts.contentLength:
             raise StreamFault(ErrorCode.PROTOCOL_ERROR, "content-length without a body")
         else:

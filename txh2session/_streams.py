@@ -27,7 +27,7 @@ class Record:
     @ivar movedAt: the tick of the outlet at which something of the queue was last sent, or first put in.
     @ivar pausedWriter: whether the queue has passed the high-water mark and not yet come back below the low one.
     @ivar final: whether the peer's final headers are here.
-    @ivar head: whether the request's method is HEAD.
+    @ivar method: the request's method.
     @ivar information: how many 1xx responses came.
     @ivar awaited: bytes of the peer's body that content-length promises, L{None} if it does not.
     @ivar arrived: bytes of it that came.
@@ -43,9 +43,9 @@ class Record:
         "awaited",
         "credit",
         "final",
-        "head",
         "information",
         "localOpen",
+        "method",
         "movedAt",
         "pausedWriter",
         "queue",
@@ -71,7 +71,7 @@ class Record:
         self.window = 0
         self.updatedAt = 0.0
         self.final = False
-        self.head = False
+        self.method = b""
         self.information = 0
 
 

@@ -93,7 +93,7 @@ class StreamTransport:
         @param peer: for L{getPeer}; the address of the session's peer if not given.
         """
         self.stream = stream
-        self.reactor = stream.session._clock if reactor is None else reactor
+        self.reactor = stream.session.clock if reactor is None else reactor
         self.connected = False
         self.disconnecting = False
         self._host = stream.getHost()
@@ -309,7 +309,7 @@ class StreamTransport:
         self._aborted = Failure(ConnectionAborted())
         self._call(self.stream.close, code)
         if self._over:
-            self._lose()  # it was over already, with the end of what came unread
+            self._call(self._lose)  # it was over already, with the end of what came unread
 
     def getPeer(self) -> Any:
         """

@@ -18,7 +18,7 @@ from twisted.web.iweb import IPolicyForHTTPS
 
 from txh2session._outbound import DEFAULT_URGENCY
 from txh2session._priority import Priority
-from txh2session._states import Receiving, Sending
+from txh2session._states import Sending
 from txh2session._timer import DelayedCall
 from txh2session._waiters import Waiters
 from txh2session.errors import (
@@ -137,12 +137,9 @@ class ClientStream(Stream):
         if self.bufferSize < session._limits.sendHighWater:
             self._guarded(self._drained)
 
-    def _headersReceived(self, headers: Headers, ended: bool) -> None:
-        self.headers = headers
-        self._receiving = Receiving.BODY
+    def _headersCame(self, headers: Headers) -> None:
         if self._responseWaiters is not None:
             self._responseWaiters.fire(headers)
-        super()._headersReceived(headers, ended)
 
     def _failWaiters(self, reason: Exception) -> None:
         if self._responseWaiters is not None:
@@ -173,6 +170,7 @@ class ClientSession(Session):
         self.scheme = scheme
         self.authority = authority
         self._pending: deque[ClientStream] = deque()
+        self._origins: dict[str, None] = {f"{scheme}://{authority}": None}
         self._attempt: _Attempt | None = None
 
     def request(
@@ -282,11 +280,32 @@ class ClientSession(Session):
         super().settingsReceived()
         self._openPending()
 
+    @property
+    def originSet(self) -> list[str] | None:
+        """
+        The origins this connection may be used for, as far as the server's certificate covers them (RFC 8336 section 2.3):
+        the session's own, and those the server named with ORIGIN, less those that it answered 421 for.
+
+        @return: L{None} without TLS, and before the session is connected.
+        """
+        return list(self._origins) if self.encrypted else None
+
+    def originReceived(self, origins: list[bytes]) -> None:
+        """See L{EngineOwner<txh2session._engine.EngineOwner>}."""
+        for origin in origins:
+            if len(self._origins) < self._limits.originSet:
+                self._origins[origin.decode("ascii", "backslashreplace")] = None
+        super().originReceived(origins)
+
     def responseReceived(self, streamID: int, headers: Headers, ended: bool) -> None:
         """See L{EngineOwner<txh2session._engine.EngineOwner>}."""
         stream = self._streams.get(streamID)
-        if stream is not None:
-            stream._headersReceived(headers, ended)
+        if stream is None:
+            return
+        if headers.status == 421 and stream.sentHeaders is not None:
+            # The server does not answer for this origin after all (RFC 9110 section 15.5.20).
+            self._origins.pop(f"{stream.sentHeaders.scheme}://{stream.sentHeaders.authority}", None)
+        stream._headersReceived(headers, ended)
 
     def pushReceived(self, parentID: int, streamID: int, headers: Headers) -> None:
         """See L{EngineOwner<txh2session._engine.EngineOwner>}."""

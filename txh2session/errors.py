@@ -7,6 +7,10 @@ The tree, drawn once::
     +-- InvalidState         misuse: the call is not allowed now             raised at the call
     +-- InvalidHeader        a header list that may not be sent              raised at the call
     +-- InvalidSetting       a setting, limit or timeout out of range        raised at the call
+    +-- FileError            a file that cannot be a body (in files.py)      onError or Deferred
+    |   +-- FileNotSeekable      a part of what has no parts
+    |   `-- RangeNotSatisfiable  the offset is beyond the end: 416
+    +-- TunnelRefused        CONNECT was not answered 2xx (in tunnel.py)     Deferred
     +-- InvalidURL           a URL nobody can connect to                     raised at the call
     +-- ConnectFailed        no session: says which stage failed             Deferred
     |                        (dns, tcp, tls, alpn, h2)

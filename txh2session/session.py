@@ -13,7 +13,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from txh2session._states import SessionState
-from txh2session._timer import IdleTimer
+from txh2session._timer import Clock, IdleTimer
 from txh2session._told import ToldSession
 from txh2session.errors import (
     ErrorCode,
@@ -82,6 +82,16 @@ class Session(ToldSession):
             resetsSpent=engine.resetsSpent,
             controlFramesSpent=engine.controlFramesSpent,
         )
+
+    @property
+    def clock(self) -> Clock:
+        """
+        What tells this session the time and calls it back: the reactor, as far as a session knows one.
+
+        @raise InvalidState: before the session is connected, if it was not made by L{openSession
+            <txh2session.openSession>}.
+        """
+        return self._clock
 
     @property
     def statistics(self) -> SessionStatistics:

@@ -192,6 +192,51 @@ def unpackEntries(payload: bytes) -> Iterator[tuple[int, int]]:
     return struct.iter_unpack(">HL", payload)
 
 
+def packSettings(**changes: object) -> bytes:
+    """
+    Write the payload of a SETTINGS frame with just the settings given, ascending by identifier (Node's reference 1.7).
+
+    @param changes: fields of L{Settings}.
+
+    @raise InvalidSetting: for an unknown name or a value out of range.
+    """
+    checked = Settings().changed(**changes)
+    entries = [(wire.identifier, int(getattr(checked, wire.name))) for wire in _WIRE if wire.name in changes]
+    return packEntries(sorted([*entries, *checked.customSettings.items()]))
+
+
+def unpackSettings(payload: bytes, validate: bool = False) -> dict[str, int | bool | dict[int, int]]:
+    """
+    Read the payload of a SETTINGS frame: what L{packSettings} writes (Node's reference 1.8).
+
+    @param validate: whether to check the values' ranges.
+
+    @return: values by the names of L{Settings}; settings this package does not know stand under C{customSettings}, by
+        identifier.  Of several values for one setting the last counts.
+
+    @raise TypeError: if it is not bytes.
+    @raise InvalidSetting: if its length is not a multiple of six, or, if asked, for a value out of range.
+    """
+    if not isinstance(payload, (bytes, bytearray, memoryview)):
+        raise TypeError(f"a payload is bytes, not {type(payload).__name__}")
+    payload = bytes(payload)
+    if len(payload) % 6:
+        raise InvalidSetting(f"the payload of SETTINGS is a multiple of six bytes long, not {len(payload)}")
+    found: dict[str, int | bool | dict[int, int]] = {}
+    custom: dict[int, int] = {}
+    for identifier, value in unpackEntries(payload):
+        wire = _BY_IDENTIFIER.get(identifier)
+        if wire is None:
+            custom[identifier] = value
+            continue
+        if validate and not wire.low <= value <= wire.high:
+            raise InvalidSetting(f"{wire.name} is between {wire.low} and {wire.high}, not {value}")
+        found[wire.name] = bool(value) if wire.boolean else value
+    if custom:
+        found["customSettings"] = custom
+    return found
+
+
 def applyReceived(current: Settings, entries: Iterable[tuple[int, int]]) -> Settings:
     """
     Apply a received SETTINGS frame to what the peer had before; a later value of the same setting wins.
@@ -253,6 +298,7 @@ class Limits:
     @ivar sendLowWater: bytes queued on a stream at which its producer is resumed.
     @ivar encoderTableSize: bytes of the HPACK table used for sending, whatever the peer offers.  4,096 (everyone).
     @ivar reservedStreams: pushes a client has been promised and that have not begun; more are refused.  200 (Node).
+    @ivar originSet: origins a client's C{originSet} holds; a server that names more is not listened to.  128 (Node).
     @ivar assumedConcurrentStreams: requests a client sends before the server's SETTINGS arrive.  100 (Node).
     @ivar outstandingPings: PINGs of ours without an answer.  10 (Node).
     @ivar outstandingSettings: SETTINGS of ours without an acknowledgement, the first included.  10 (Node).
@@ -275,6 +321,7 @@ class Limits:
     sendLowWater: int = 16 * 1024
     encoderTableSize: int = 4096
     reservedStreams: int = 200
+    originSet: int = 128
     assumedConcurrentStreams: int = 100
     outstandingPings: int = 10
     outstandingSettings: int = 10

@@ -662,10 +662,16 @@ class Stream(Telling[StreamListener]):
         self._touch()
         self._counts.headersCame()
         self.headers = headers
-        self._receiving = Receiving.BODY
+        self.endAfterHeaders = ended
+        self._receiving = Receiving.ENDED if ended else Receiving.BODY
+        self._headersCame(headers)
         if ended:
-            self.endAfterHeaders = True
-            self._ended(None)
+            self._tellEnd(None)
+
+    def _headersCame(self, headers: Headers) -> None:
+        """
+        Tell those who wait for the peer's headers.
+        """
 
     def _dataReceived(self, data: bytes, ended: bool) -> None:
         self._touch()
@@ -683,6 +689,14 @@ class Stream(Telling[StreamListener]):
             return
         self._touch()
         self._receiving = Receiving.ENDED
+        self._tellEnd(trailers)
+
+    def _tellEnd(self, trailers: Headers | None) -> None:
+        """
+        Tell those who wait for the end of the peer's half.
+        """
+        if self._finished:
+            return
         self._trailers = trailers
         if self._trailerWaiters is not None:
             self._trailerWaiters.fire(trailers)

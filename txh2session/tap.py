@@ -382,7 +382,7 @@ def makeService(options: Options, reactor: Any = None) -> H2SessionService:
 
     server = Server(
         Demo(reactor).streamReceived,
-        settings=Settings(maxConcurrentStreams=options["max-concurrent-streams"]),
+        settings=Settings(maxConcurrentStreams=options["max-concurrent-streams"], enableConnectProtocol=True),
         timeouts=Timeouts(idle=options["idle-timeout"]),
     )
     places: list[_Place] = []

@@ -14,15 +14,16 @@ from collections.abc import Callable, Coroutine
 from dataclasses import fields
 from importlib.resources import files
 from string import Template
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
 import txh2session
-from txh2session import ErrorCode, Headers, PingCancelled, ServerStream, Settings
+from txh2session import ErrorCode, Headers, PingCancelled, ServerStream, Settings, acceptTunnel
 from txh2session.demo.request import BadRequest, Request
 
 Answer: TypeAlias = "Callable[[Request], Coroutine[Deferred[object], object, None] | None]"
@@ -82,6 +83,12 @@ class Demo:
         """
         request = Request(stream, headers, self._clock)
         route = ROUTES.get(request.name)
+        if ":protocol" in headers:
+            # Extended CONNECT (RFC 8441); plain CONNECT has no path, and would make a proxy of this.
+            if headers.path == "/connect-echo":
+                acceptTunnel(stream, EchoTunnel())
+                return None
+            route = None
         if route is None or (request.argument is None) == route.path.endswith("/N"):
             request.answer("there is nothing here; / lists what there is\n", 404)
             return None
@@ -91,6 +98,21 @@ class Demo:
             _refuse(request, problem)
             return None
         return None if waiting is None else _run(request, waiting)
+
+
+class EchoTunnel(Protocol):
+    """
+    Sends back what comes through a tunnel, no faster than it goes.
+    """
+
+    def connectionMade(self) -> None:
+        """See L{Protocol}."""
+        transport: Any = self.transport
+        transport.registerProducer(transport, True)
+
+    def dataReceived(self, data: bytes) -> None:
+        """See L{Protocol}."""
+        self.transport.write(data)  # type: ignore[union-attr]
 
 
 def _run(request: Request, waiting: Coroutine[Deferred[object], object, None]) -> Deferred[None]:
@@ -298,3 +320,11 @@ async def slow(request: Request) -> None:
     seconds = request.seconds(1)
     await request.sleep(seconds)
     request.answer(f"that took {seconds:g} seconds\n")
+
+
+@_route("/connect-echo", "", "A tunnel that echoes, for extended CONNECT with any protocol (RFC 8441).")
+def connectEcho(request: Request) -> None:
+    """
+    Tell those who come without CONNECT.
+    """
+    request.answer("this is a tunnel: come by extended CONNECT (RFC 8441)\n", 405)
