@@ -40,9 +40,9 @@ class Collector(StreamListener):
         self.pushes.append((pushed, headers))
 
 
-class PushTests(SynchronousTestCase):
+class PushFixture:
     """
-    Two sessions.
+    Two sessions, and a request that waits for its answer.
     """
 
     def setUp(self) -> None:
@@ -62,6 +62,12 @@ class PushTests(SynchronousTestCase):
         self.request.addListener(self.collector)
         self.both.pump()
         (self.stream,) = self.streams
+
+
+class PushTests(PushFixture, SynchronousTestCase):
+    """
+    Pushes that a client asked for.
+    """
 
     def test_push(self) -> None:
         """
@@ -176,6 +182,29 @@ class PushTests(SynchronousTestCase):
         self.failureResultOf(body, StreamAborted)
 
 
+class ClosingTests(PushFixture, SynchronousTestCase):
+    """
+    A client that closes while pushes are open.
+    """
+
+    def test_closeLetsPushesFinish(self) -> None:
+        """
+        A push that is open when the client closes its session finishes like its parent.
+        """
+        pushed = self.stream.pushStream({":path": "/a"})
+        pushed.write(b"half ")
+        self.both.pump()
+        ((mine, _),) = self.collector.pushes
+        body = mine.read()
+        closed = self.both.client.close()
+        self.both.pump()
+        pushed.end(b"and half")
+        self.stream.end()
+        self.both.pump()
+        self.assertEqual(self.successResultOf(body), b"half and half")
+        self.assertIsNone(self.successResultOf(closed))
+
+
 class PromiseTests(SynchronousTestCase):
     """
     A client and a server that promises wrongly.
@@ -233,7 +262,7 @@ class PromiseTests(SynchronousTestCase):
             self.assertEqual(self.peer.names(), ["GOAWAY 0 PROTOCOL_ERROR"])
         self.connect()
         self.peer.send(self.promise(4, requestFields()), self.promise(2, requestFields()))
-        self.assertIn("GOAWAY 0 PROTOCOL_ERROR", self.peer.names())
+        self.assertIn("GOAWAY 4 PROTOCOL_ERROR", self.peer.names())
 
     def test_lateForAReset(self) -> None:
         """
@@ -246,6 +275,16 @@ class PromiseTests(SynchronousTestCase):
         self.assertEqual(self.peer.names(), ["RST_STREAM 2 CANCEL"])
         self.peer.send(self.peer.response(3, ("a", "b"), end=True))
         self.assertEqual(self.successResultOf(other.whenResponse())["a"], "b")
+
+    def test_afterClose(self) -> None:
+        """
+        A promise after the client's GOAWAY is refused.
+        """
+        self.session.close()
+        self.peer.take()
+        self.peer.send(self.promise(2, requestFields()))
+        self.assertEqual(self.peer.names(), ["RST_STREAM 2 REFUSED_STREAM"])
+        self.assertEqual(self.collector.pushes, [])
 
     def test_tooMany(self) -> None:
         """

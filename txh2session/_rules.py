@@ -439,6 +439,9 @@ class FrameRules:
             self._refuse(promised, ErrorCode.CANCEL)
         elif not parent.remoteOpen:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "PUSH_PROMISE after END_STREAM")
+        elif promised > self._goAwayLast:
+            self._decode(fragment)
+            self._refuse(promised)
         elif self._reserved >= self._limits.reservedStreams:
             self._decode(fragment)
             self._refuse(promised, ErrorCode.CANCEL)
@@ -566,6 +569,7 @@ class FrameRules:
         record = self._table.openRemote(streamID, remoteOpen=True, localOpen=False)
         record.allowance = self._streamWindow
         record.method = facts.method
+        self._lastProcessed = streamID
         self._owner.pushReceived(parentID, streamID, headers)
 
     def _responseArrived(self, streamID: int, fields: Iterable[Field], ended: bool) -> None:
