@@ -762,6 +762,37 @@ class BothRoles(TwoSessions):
         both.advance(20)
         self.assertEqual(log.count("timed out"), 2)
 
+    def test_timeoutWhileSending(self) -> None:
+        """
+        A large write that progresses puts the timeout off; one that does not is told of (15.16).
+        """
+        mine, theirs, both = self.pair(timeouts=Timeouts(idle=0, stalled=0))
+        log: list[Any] = []
+        mine.addListener(Recorder(log))
+        mine.write(b"x" * 2_000_000)
+        both.pump()
+        mine.setTimeout(10)
+        iterator = theirs.__aiter__()
+        for _ in range(3):
+            for _ in range(20):
+                ensureDeferred(iterator.__anext__())
+                both.pump()
+            both.advance(9)
+        self.assertEqual(log, [])
+        both.advance(10)
+        both.advance(10)
+        self.assertEqual(log, ["timed out"])
+
+    def test_sendTrailers(self) -> None:
+        """
+        C{sendTrailers} ends the body with trailers (8.20).
+        """
+        mine, theirs, both = self.pair()
+        mine.write(b"x")
+        mine.sendTrailers({"a": "b"})
+        both.pump()
+        self.assertEqual(self.successResultOf(theirs.whenTrailers())["a"], "b")
+
     def test_snapshot(self) -> None:
         """
         C{state} tells of both halves and their windows.

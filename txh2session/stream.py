@@ -134,6 +134,7 @@ class Stream(Telling[StreamListener]):
         self._roomWaiters: Waiters[None] | None = None
         self._feed: ProducerFeed | None = None
         self._timer: IdleTimer | None = None
+        self._queuedBefore = 0
 
     def __repr__(self) -> str:
         name = type(self).__name__
@@ -643,13 +644,17 @@ class Stream(Telling[StreamListener]):
         if self._timer is not None:
             self._timer.stop()
             self._timer = None
+        self._queuedBefore = self.bufferSize
         if seconds and not self._finished:
             self._timer = IdleTimer(self._owner._clock, seconds, lambda: self._timeout(seconds))
 
     def _timeout(self, seconds: float) -> None:
         self._timer = None
+        # A large write that progresses is traffic (Node's reference 15.16); it is looked for here, not at each frame.
+        progressed = self.bufferSize < self._queuedBefore
         self.setTimeout(seconds)
-        self._tell("timedOut")
+        if not progressed:
+            self._tell("timedOut")
 
     def _touch(self) -> None:
         if self._timer is not None:
