@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hyperframe.frame import SettingsFrame
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.error import ConnectionRefusedError, DNSLookupError
@@ -22,9 +23,12 @@ from txh2session import (
     Headers,
     Initiator,
     InvalidHeader,
+    InvalidSetting,
+    InvalidState,
     InvalidURL,
     Limits,
     PeerSpeaksOtherProtocol,
+    PingCancelled,
     SessionError,
     SessionTimeout,
     Stream,
@@ -465,6 +469,7 @@ class ClientTests(SynchronousTestCase):
         """
         cause = RuntimeError("enough")
         self.session.destroy(cause)
+        self.assertTrue(self.session.request().destroyed)
         for _ in range(2):
             stream = self.session.request({":method": "POST"})
             stream.write(b"x")
@@ -568,12 +573,36 @@ class ConnectTests(SynchronousTestCase):
         session.destroy()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_settingsBeforeConnecting(self) -> None:
+        """
+        Changes of settings wait for the connection and follow the first ones; a PING cannot wait (3.4, 3.5).
+        """
+        session = openSession(self.clock, "http://a", endpoint=self.endpoint)
+        with self.assertRaises(InvalidState):
+            session.ping()
+        with self.assertRaises(InvalidSetting):
+            session.settings(maxFrameSize=1)
+        waiting = session.settings(maxHeaderListSize=5000)
+        peer = self.endpoint.connected()
+        peer.settings()
+        self.assertEqual(peer.names().count("SETTINGS"), 2)
+        for _ in range(2):
+            self.assertNoResult(waiting)
+            peer.send(SettingsFrame(0, flags=["ACK"]))
+        self.assertEqual(self.successResultOf(waiting).maxHeaderListSize, 5000)
+        session.destroy()
+        lost = openSession(self.clock, "http://a", endpoint=Endpoint())
+        waiting = lost.settings(maxHeaderListSize=5000)
+        lost.destroy()
+        self.failureResultOf(waiting, PingCancelled)
+
     def test_authority(self) -> None:
         """
         The authority has no default port, an IPv6 address in brackets, a name in ASCII.
         """
         for url, authority, scheme in (
             ("http://a", "a", "http"),
+            ("HTTPS://Example.COM:8443", "example.com:8443", "https"),
             ("http://a:80/x", "a", "http"),
             ("http://a:443", "a:443", "http"),
             ("https://a", "a", "https"),

@@ -10,12 +10,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.fixtures import Recorder, TwoSessions, note
 from txh2session import (
+    ClientSession,
     ErrorCode,
     Initiator,
     InvalidSetting,
     InvalidState,
     Limits,
     PingCancelled,
+    ServerSession,
     Session,
     SessionError,
     SessionListener,
@@ -90,7 +92,16 @@ class BothRoles(TwoSessions):
         self.assertEqual(near.state.localWindow, 1024 * 1024)
         self.assertEqual(near.state.remoteWindow, 1024 * 1024)
 
-    # destroy: node-http2.md section 4
+    def test_role(self) -> None:
+        """
+        The class says which role a session plays, and its repr how it is (2.6, 2.14).
+        """
+        near, _, both = self.connected()
+        self.assertIsInstance(near, ClientSession if self.role == "client" else ServerSession)
+        self.openStreams(both, 2)
+        self.assertEqual(repr(near), f"<{type(near).__name__} open, 2 streams>")
+
+    # destroy: Node's table
 
     def destroyed(self, *arguments: Any, **keywords: Any) -> tuple[list[Any], Any, Any]:
         """
@@ -418,6 +429,17 @@ class BothRoles(TwoSessions):
         self.assertEqual(log, [("settings", 100_000)])
         self.assertFalse(near.pendingSettingsAck)
 
+    def test_connectProtocolStays(self) -> None:
+        """
+        C{enableConnectProtocol} cannot be taken back (11.65).
+        """
+        near, far, both = self.connected()
+        near.settings(enableConnectProtocol=True)
+        both.pump()
+        with self.assertRaises(InvalidSetting):
+            near.settings(enableConnectProtocol=False)
+        self.assertTrue(far.remoteSettings.enableConnectProtocol)
+
     def test_settingsInOrder(self) -> None:
         """
         Several changes are acknowledged one by one, in order.
@@ -557,6 +579,15 @@ class BothRoles(TwoSessions):
         near.setLocalWindowSize(3 * 1024 * 1024)
         both.pump()
         self.assertEqual(far.state.remoteWindow, 3 * 1024 * 1024)
+        near.setLocalWindowSize(100_000)
+        self.assertEqual(near.state.localWindow, 3 * 1024 * 1024)
+        (mine,), (theirs,) = self.openStreams(both, 1)
+        if self.role == "client":
+            theirs.respond()
+        mine.discard()
+        theirs.write(b"x" * 4 * 1024 * 1024)
+        both.pump()
+        self.assertLessEqual(near.state.localWindow, 100_000)
         for size, kind in ((-1, ValueError), (2**31, ValueError), ("1", TypeError), (True, TypeError)):
             with self.assertRaises(kind):
                 near.setLocalWindowSize(size)

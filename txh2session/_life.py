@@ -26,6 +26,7 @@ from txh2session.errors import (
     ErrorCode,
     Initiator,
     InvalidState,
+    PingCancelled,
     SessionError,
     SessionTimeout,
     StreamAborted,
@@ -120,6 +121,7 @@ class SessionLife(Telling[SessionListener]):
         self._closedWaiters: Waiters[None] = Waiters()
         self._pings = Pings(self._limits.outstandingPings)
         self._changes = SettingsChanges(self._limits.outstandingSettings)
+        self._earlySettings: list[tuple[dict[str, object], Waiters[Settings]]] = []
         self._idle: IdleTimer | None = None
         self._keepalive: KeepaliveWatch | None = None
         self._stalls: StallWatch | None = None
@@ -278,6 +280,9 @@ class SessionLife(Telling[SessionListener]):
     def _endQuestions(self, error: Exception | None) -> None:
         self._pings.cancel(error)
         self._changes.cancel(error)
+        early, self._earlySettings = self._earlySettings, []
+        for _, waiters in early:
+            waiters.fail(PingCancelled("the session ended before its settings were sent"))
         calls, self._calls = self._calls, []
         for call in calls:
             if call.active():
@@ -474,6 +479,7 @@ class SessionLife(Telling[SessionListener]):
                 )
             if self._timeouts.stalled:
                 self._stalls = StallWatch(link, self._timeouts.stalled, self._resetStalled)
+            self._sendEarlySettings()
             idle = self._idleSeconds()
             if idle:
                 self._idle = IdleTimer(link, idle, self._idleTooLong)
@@ -482,6 +488,11 @@ class SessionLife(Telling[SessionListener]):
         finally:
             self._batch -= 1
         self._flush()
+
+    def _sendEarlySettings(self) -> None:
+        """
+        Send the changes of settings that were asked for before there was a link.
+        """
 
     def _idleSeconds(self) -> float:
         return self._timeouts.idle or 0.0

@@ -216,6 +216,7 @@ class ClientSession(Session):
             processed=False,
             reason=self._error,
         )
+        stream.destroyed = self._destroyed
         stream._finish(ErrorCode.REFUSED_STREAM if self._error is None else ErrorCode.INTERNAL_ERROR, refused, refused)
 
     def _refusePending(self) -> None:
@@ -491,7 +492,7 @@ def _parse(url: str | bytes) -> tuple[str, str, int, str]:
     """
     try:
         text = url.decode("ascii") if isinstance(url, bytes) else url
-        parsed = URL.from_text(text)
+        parsed = URL.from_text(text).normalize(path=False, query=False, fragment=False, userinfo=False, percents=False)
         if not parsed.host.isascii():
             parsed = parsed.to_uri()
     except (URLParseError, ValueError, TypeError) as error:

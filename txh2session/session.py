@@ -15,9 +15,11 @@ from twisted.internet.defer import Deferred
 from txh2session._states import SessionState
 from txh2session._timer import Clock, IdleTimer
 from txh2session._told import ToldSession
+from txh2session._waiters import Waiters
 from txh2session.errors import (
     ErrorCode,
     Initiator,
+    InvalidSetting,
     InvalidState,
     SessionError,
     checkedCode,
@@ -183,7 +185,8 @@ class Session(ToldSession):
 
     def settings(self, **changes: object) -> Deferred[Settings]:
         """
-        Change settings of this side: C{settings(initialWindowSize=1 << 20)}.
+        Change settings of this side: C{settings(initialWindowSize=1 << 20)}.  Before the session is connected they
+        wait, and follow the first ones.
 
         @param changes: fields of L{Settings<txh2session.Settings>}.
 
@@ -191,12 +194,18 @@ class Session(ToldSession):
             L{PingCancelled<txh2session.PingCancelled>} when the session ends before.  More than
             C{Limits.outstandingSettings} unanswered ones fail at once.
 
-        @raise InvalidSetting: for an unknown name or a value out of range.
-        @raise InvalidState: if the session is not connected, or is destroyed.
+        @raise InvalidSetting: for an unknown name or a value out of range, and for C{enableConnectProtocol} taken back.
+        @raise InvalidState: if the session is destroyed.
         """
-        self._checkUsable()
         changed = self._settings.changed(**changes)
         self._checkSettings(changed)
+        if self._settings.enableConnectProtocol and not changed.enableConnectProtocol:
+            raise InvalidSetting("enableConnectProtocol cannot be taken back (RFC 8441 section 3)")
+        if self.connecting and not self._destroyed:
+            waiters: Waiters[Settings] = Waiters()
+            self._earlySettings.append((changes, waiters))
+            return waiters.when()
+        self._checkUsable()
         waiting = self._changes.ask(self._connectedLink(), self._timeouts.settingsAck, self._settingsTimedOut)
         if waiting.called:
             return waiting
@@ -204,6 +213,13 @@ class Session(ToldSession):
         self._engine.settings(changed)
         self._flush()
         return waiting
+
+    def _sendEarlySettings(self) -> None:
+        early, self._earlySettings = self._earlySettings, []
+        for changes, waiters in early:
+            self.settings(**changes).addCallbacks(
+                waiters.fire, lambda failure, waiters=waiters: waiters.fail(failure.value)
+            )
 
     def _checkSettings(self, settings: Settings) -> None:
         """
