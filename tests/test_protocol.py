@@ -28,6 +28,7 @@ from txh2session import (
     Limits,
     Server,
     ServerStream,
+    SessionListener,
     StreamRefused,
     Timeouts,
     clientContextFactory,
@@ -159,8 +160,16 @@ class TLSTests(SynchronousTestCase):
         response = session.request().whenResponse()
         self.pump(endpoint)
         (stream,) = self.streams
+        told: list[list[bytes]] = []
+
+        class Told(SessionListener):
+            def originReceived(self, session: Any, origins: list[bytes]) -> None:
+                told.append(origins)
+
+        session.addListener(Told())
         stream.session.origin("https://a", "https://b:1", "https://c")
         self.pump(endpoint)
+        self.assertEqual(told, [[b"https://a", b"https://b:1", b"https://c"]])
         self.assertEqual(session.originSet, ["https://localhost:8443", "https://a", "https://b:1"])
         stream.respond({":status": 421}, endStream=True)
         self.pump(endpoint)

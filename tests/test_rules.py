@@ -187,6 +187,21 @@ class MalformedTests(ServerRules):
         self.peer.send(self.peer.get(3, "/", *((f"a{number}", "b") for number in range(300))))
         self.costsStream(3, ErrorCode.ENHANCE_YOUR_CALM)
 
+    def test_listALittleTooLong(self) -> None:
+        """
+        A list of few fields just over C{maxHeaderListSize} costs the stream as well (11.64).
+        """
+        asked = len(self.streams)
+        frame = self.peer.get(3, "/", *((f"c{number}", "d" * 14_000) for number in range(5)))
+        parts = [frame.data[start : start + 16_000] for start in range(0, len(frame.data), 16_000)]
+        self.peer.send(
+            HeadersFrame(3, parts[0], flags=["END_STREAM"]),
+            *(ContinuationFrame(3, part) for part in parts[1:-1]),
+            ContinuationFrame(3, parts[-1], flags=["END_HEADERS"]),
+        )
+        self.assertEqual(len(self.streams), asked)
+        self.costsStream(3, ErrorCode.ENHANCE_YOUR_CALM)
+
     def test_veryLongList(self) -> None:
         """
         An HPACK bomb is stopped while it is decoded.

@@ -13,8 +13,10 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from tests.fixtures import Recorder
 from txh2session import (
     ErrorCode,
+    Headers,
     InvalidHeader,
     InvalidSetting,
     InvalidState,
@@ -82,6 +84,43 @@ class ServerTests(SynchronousTestCase):
         self.assertEqual((stream.headers.scheme, stream.headers.authority), ("http", "localhost"))
         self.assertFalse(stream.headersSent)
         self.assertIs(stream.session.server, self.server)
+
+    def test_headRequest(self) -> None:
+        """
+        C{headRequest} says whether the method is HEAD (8.11).
+        """
+        self.peer.send(self.peer.get(1), self.peer.get(3, method="HEAD"))
+        self.assertEqual([stream.headRequest for stream in self.streams], [False, True])
+
+    def test_listener(self) -> None:
+        """
+        The server's listener hears of each stream before the handler, and of a session's error at its end (5.8, 11.4).
+        """
+        log: list[Any] = []
+        server = self.serve(lambda stream, headers: log.append("handler"), listener=Recorder(log))
+        peer = FramePeer.toServer(server)
+        peer.send(peer.get(1))
+        self.assertEqual(log[-2:], [("stream", 1), "handler"])
+        peer.sendBytes(bytes.fromhex("000007060000000000") + bytes(7))
+        self.clock.advance(5)
+        peer.take()
+        name, error = log[-1]
+        self.assertEqual(name, "session closed")
+        self.assertEqual(error.code, ErrorCode.FRAME_SIZE_ERROR)
+
+    def test_sensitive(self) -> None:
+        """
+        What is sensitive is never indexed on the wire, and known as such when it arrives (12.14, 12.15).
+        """
+        seen: list[Any] = []
+        both = connectedSessions(
+            lambda stream, headers: (seen.append(headers), stream.respond(Headers({"x-key": "y"}, sensitive=["x-key"])))
+        )
+        asked = Headers({"x-token": "1", "authorization": "2", "cookie": "short", "plain": "3"}, sensitive=["X-Token"])
+        stream = both.client.request(asked)
+        both.pump()
+        self.assertEqual(seen[0].sensitive, {b"x-token", b"authorization", b"cookie"})
+        self.assertEqual(self.successResultOf(stream.whenResponse()).sensitive, {b"x-key"})
 
     def test_respond(self) -> None:
         """
