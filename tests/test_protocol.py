@@ -25,6 +25,7 @@ from zope.interface.verify import verifyObject
 from txh2session import (
     ConnectFailed,
     ErrorCode,
+    InvalidHeader,
     Limits,
     Server,
     ServerStream,
@@ -177,6 +178,24 @@ class TLSTests(SynchronousTestCase):
         self.assertEqual(session.originSet, ["https://a", "https://b:1"])
         session.destroy()
         self.pump(endpoint)
+
+    def test_serverOrigins(self) -> None:
+        """
+        C{Server(origins=...)} tells each client of them right after its SETTINGS, over TLS (6.4, 11.40).
+        """
+        server = Server(
+            lambda stream, headers: None, origins=["HTTPS://A.example/path", b"https://b:1"], clock=self.clock
+        )
+        endpoint = self.over(server)
+        waiting = connect(self.clock, "https://localhost:8443", endpoint=endpoint, contextFactory=self.trusting)
+        self.pump(endpoint)
+        session = self.successResultOf(waiting)
+        self.assertEqual(session.originSet, ["https://localhost:8443", "https://a.example", "https://b:1"])
+        session.destroy()
+        self.pump(endpoint)
+        for wrong in (["nonsense"], "https://a", [f"https://{number}.example" for number in range(1000)]):
+            with self.assertRaises(InvalidHeader):
+                Server(lambda stream, headers: None, origins=wrong)
 
     def test_requestsWait(self) -> None:
         """

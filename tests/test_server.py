@@ -332,6 +332,9 @@ class ServerTests(SynchronousTestCase):
         for origin in ("data:text/plain,x", "nonsense", "https://", "https://" + "a" * 17000):
             with self.assertRaises(InvalidHeader):
                 session.origin(origin)
+        clear = FramePeer.toServer(self.serve(lambda stream, headers: None, origins=["https://a"]), start=False)
+        clear.sendBytes(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        self.assertEqual(len(clear.take()), 2)  # SETTINGS and WINDOW_UPDATE: nothing vouches for names in clear text
 
     # Failing
 

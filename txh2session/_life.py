@@ -479,7 +479,7 @@ class SessionLife(Telling[SessionListener]):
                 )
             if self._timeouts.stalled:
                 self._stalls = StallWatch(link, self._timeouts.stalled, self._resetStalled)
-            self._sendEarlySettings()
+            self._sendFirstFrames()
             idle = self._idleSeconds()
             if idle:
                 self._idle = IdleTimer(link, idle, self._idleTooLong)
@@ -489,9 +489,9 @@ class SessionLife(Telling[SessionListener]):
             self._batch -= 1
         self._flush()
 
-    def _sendEarlySettings(self) -> None:
+    def _sendFirstFrames(self) -> None:
         """
-        Send the changes of settings that were asked for before there was a link.
+        Send what comes right behind the first SETTINGS.
         """
 
     def _idleSeconds(self) -> float:

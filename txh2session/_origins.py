@@ -5,6 +5,7 @@ Origins and alternative services, as ALTSVC and ORIGIN frames spell them (RFC 64
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from hyperlink import URL, URLParseError
@@ -24,7 +25,9 @@ def originOf(url: str | bytes) -> bytes:
     @raise InvalidHeader: if it has none.
     """
     try:
-        parsed = URL.from_text(url.decode("ascii") if isinstance(url, bytes) else url)
+        parsed = URL.from_text(url.decode("ascii") if isinstance(url, bytes) else url).normalize(
+            path=False, query=False, fragment=False, userinfo=False, percents=False
+        )
         if not parsed.host.isascii():
             parsed = parsed.to_uri()
     except (URLParseError, ValueError, TypeError) as error:
@@ -35,6 +38,18 @@ def originOf(url: str | bytes) -> bytes:
     own = 443 if parsed.scheme == "https" else 80
     port = "" if parsed.port in (None, own) else f":{parsed.port}"
     return f"{parsed.scheme}://{host.lower()}{port}".encode("ascii")
+
+
+def originsOf(urls: Iterable[str | bytes]) -> list[bytes]:
+    """
+    Reduce URLs to their origins, which must fit into one ORIGIN frame.
+
+    @raise InvalidHeader: if one has none, or for more than 16,382 bytes in all.
+    """
+    origins = [originOf(url) for url in urls]
+    if sum(len(origin) + 2 for origin in origins) > MAX_ADVERTISED:
+        raise InvalidHeader(f"an ORIGIN frame holds at most {MAX_ADVERTISED} bytes")
+    return origins
 
 
 def checkAlternative(value: str | bytes) -> bytes:

@@ -5,7 +5,7 @@ The server's side: L{Server} is a factory for any endpoint, L{ServerSession} and
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from email.utils import formatdate
 from inspect import iscoroutine
 from typing import Any, TypeAlias
@@ -26,7 +26,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txh2session._inbound import BodyReader
-from txh2session._origins import MAX_ADVERTISED, checkAlternative, originOf
+from txh2session._origins import MAX_ADVERTISED, checkAlternative, originOf, originsOf
 from txh2session._outbound import DEFAULT_URGENCY
 from txh2session._priority import Priority
 from txh2session._readers import BodyIterator
@@ -390,6 +390,11 @@ class ServerSession(Session):
         if settings.enablePush:
             raise InvalidSetting("enablePush is for clients to announce (RFC 9113 section 6.5.2)")
 
+    def _sendFirstFrames(self) -> None:
+        if self.encrypted and self.server.origins:
+            self._engine.origin(self.server.origins)
+        super()._sendFirstFrames()
+
     def _idleSeconds(self) -> float:
         return 60.0 if self._timeouts.idle is None else self._timeouts.idle
 
@@ -469,9 +474,7 @@ class ServerSession(Session):
         @raise InvalidState: if the session is not connected, or is destroyed.
         """
         self._checkUsable()
-        named = [originOf(each) for each in origins]
-        if sum(len(each) + 2 for each in named) > MAX_ADVERTISED:
-            raise InvalidHeader(f"an ORIGIN frame holds at most {MAX_ADVERTISED} bytes")
+        named = originsOf(origins)
         if named:
             self._engine.origin(named)
             self._flush()
@@ -523,6 +526,7 @@ class Server(Factory):
         timeouts: Timeouts | None = None,
         listener: SessionListener | None = None,
         http1: IProtocolFactory | None = None,
+        origins: Sequence[str | bytes] = (),
         clock: IReactorTime | None = None,
     ) -> None:
         """
@@ -534,7 +538,12 @@ class Server(Factory):
         @param timeouts: how long things may take.
         @param listener: told what happens to each session.
         @param http1: a factory (a L{twisted.web.server.Site}, say) for clients that speak HTTP/1.1, on the same port.
+        @param origins: URLs of the origins that connections may be used for; over TLS each client is told of them at once
+            (RFC 8336; Node's reference 11.40).
         @param clock: tells the time; the transport's reactor if not given.
+
+        @raise InvalidSetting: for settings that are a client's to announce.
+        @raise InvalidHeader: for what has no origin, or for more than 16,382 bytes of them.
         """
         self.streamReceived = streamReceived
         self.settings = settings or Settings()
@@ -542,6 +551,7 @@ class Server(Factory):
         self.timeouts = timeouts or Timeouts()
         self.listener = listener
         self.http1 = http1
+        self.origins = originsOf(origins)
         self.clock = clock
         self.sessions: set[ServerSession] = set()
         self._ports: list[IListeningPort] = []

@@ -214,7 +214,7 @@ class Session(ToldSession):
         self._flush()
         return waiting
 
-    def _sendEarlySettings(self) -> None:
+    def _sendFirstFrames(self) -> None:
         early, self._earlySettings = self._earlySettings, []
         for changes, waiters in early:
             self.settings(**changes).addCallbacks(
