@@ -13,11 +13,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHandshakeListener, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, ServerFactory
 from twisted.internet.task import Clock
 from twisted.protocols import tls
 from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -38,7 +40,7 @@ from txh2session import (
     serverContextFactory,
 )
 from txh2session.protocol import HTTP2Protocol, clockOf
-from txh2session.testing import FramePeer, Pipe, connectedSessions
+from txh2session.testing import FramePeer, Pipe, PipeTransport, connectedSessions
 
 
 def makeCertificate(name: str = "localhost") -> tuple[bytes, bytes]:
@@ -496,6 +498,19 @@ class ClosingTests(SynchronousTestCase):
         self.both.pipe.release(transport)
         self.both.pump()
         self.assertEqual(len(self.successResultOf(body)), 250_000)
+
+    def test_noNagle(self) -> None:
+        """
+        Small frames are not held back: Nagle's algorithm is switched off where there is TCP (11.45, 15.20).
+        """
+        told: list[bool] = []
+        transport: Any = PipeTransport("near", "far")
+        transport.setTcpNoDelay = told.append
+        protocol = Server(lambda stream, headers: None, clock=Clock()).buildProtocol(None)
+        assert protocol is not None
+        protocol.makeConnection(transport)
+        self.assertEqual(told, [True])
+        protocol.connectionLost(Failure(ConnectionDone()))
 
     def test_protocolIsPrivateNoMore(self) -> None:
         """
