@@ -92,6 +92,18 @@ class BothRoles(TwoSessions):
         self.assertEqual(near.state.localWindow, 1024 * 1024)
         self.assertEqual(near.state.remoteWindow, 1024 * 1024)
 
+    def test_tables(self) -> None:
+        """
+        C{state} says how full the HPACK tables are: what one side encodes with, the other decodes with (2.11).
+        """
+        near, far, both = self.connected()
+        self.assertEqual((near.state.encoderTable, near.state.decoderTable), (0, 0))
+        self.openStreams(both, 1)
+        for sender, receiver in ((near, far), (far, near)):
+            self.assertEqual(sender.state.encoderTable, receiver.state.decoderTable)
+        asked = near.state.encoderTable if self.role == "client" else near.state.decoderTable
+        self.assertEqual(asked, len(":authority") + len("localhost") + 32)
+
     def test_role(self) -> None:
         """
         The class says which role a session plays, and its repr how it is (2.6, 2.14).

@@ -36,6 +36,8 @@ class EngineState(NamedTuple):
     unreadBytes: int
     resetsSpent: int
     controlFramesSpent: int
+    encoderTable: int
+    decoderTable: int
 
 
 class StreamWindows(NamedTuple):

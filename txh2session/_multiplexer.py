@@ -49,6 +49,7 @@ from h2.settings import SettingCodes
 from h2.settings import Settings as H2Settings
 from h2.stream import StreamInputs
 from hpack import HPACKError, NeverIndexedHeaderTuple
+from hpack.table import HeaderTable, table_entry_size
 
 from txh2session import _frames as frames
 from txh2session._engine import EngineOwner, EngineState, StreamWindows
@@ -518,6 +519,8 @@ class Multiplexer(FrameRules):
             unreadBytes=self._credit.unread,
             resetsSpent=self._resets.spent,
             controlFramesSpent=self._controls.spent,
+            encoderTable=_tableBytes(conn.encoder.header_table),
+            decoderTable=_tableBytes(conn.decoder.header_table),
         )
 
     @property
@@ -569,6 +572,10 @@ def _encodable(headers: Headers) -> Any:
 
 
 _ALWAYS_SECRET: Final = frozenset({b"authorization", b"proxy-authorization"})
+
+
+def _tableBytes(table: HeaderTable) -> int:
+    return sum(table_entry_size(name, value) for name, value in table.dynamic_entries)
 
 
 def errorCodeOf(error: H2Error) -> ErrorCode:

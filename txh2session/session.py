@@ -83,6 +83,8 @@ class Session(ToldSession):
             roundTripTime=self._pings.roundTripTime,
             resetsSpent=engine.resetsSpent,
             controlFramesSpent=engine.controlFramesSpent,
+            encoderTable=engine.encoderTable,
+            decoderTable=engine.decoderTable,
         )
 
     @property

@@ -23,6 +23,8 @@ class SessionSnapshot(NamedTuple):
     @ivar roundTripTime: seconds the last PING took, L{None} before one was answered.
     @ivar resetsSpent: how many streams have counted against C{Limits.resets}.
     @ivar controlFramesSpent: how many frames have counted against C{Limits.controlFrames}.
+    @ivar encoderTable: bytes the HPACK table holds for the fields we send, as RFC 7541 section 4.1 counts them.
+    @ivar decoderTable: the same for the fields we receive.
     """
 
     localWindow: int
@@ -37,6 +39,8 @@ class SessionSnapshot(NamedTuple):
     roundTripTime: float | None
     resetsSpent: int
     controlFramesSpent: int
+    encoderTable: int
+    decoderTable: int
 
 
 class StreamSnapshot(NamedTuple):
