@@ -20,24 +20,19 @@ from zope.interface.verify import verifyClass
 
 from txh2session import (
     ErrorCode,
+    FileError,
+    FileNotSeekable,
+    FileRange,
     Headers,
     HTTP2Error,
     InvalidHeader,
     InvalidState,
     Limits,
+    RangeNotSatisfiable,
     ServerStream,
     StreamError,
 )
-from txh2session.files import (
-    CHUNK,
-    FileError,
-    FileNotSeekable,
-    FilePump,
-    FileRange,
-    RangeNotSatisfiable,
-    respondWithFD,
-    respondWithFile,
-)
+from txh2session.files import CHUNK, FilePump, respondWithFD, respondWithFile
 from txh2session.testing import ConnectedSessions, FramePeer, connectedSessions
 
 CONTENT = bytes(range(256)) * 2000

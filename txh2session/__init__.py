@@ -14,6 +14,8 @@ from txh2session.errors import (
     ConnectFailed,
     Ended,
     ErrorCode,
+    FileError,
+    FileNotSeekable,
     HTTP2Error,
     Initiator,
     InvalidHeader,
@@ -23,13 +25,14 @@ from txh2session.errors import (
     LimitExceeded,
     PeerSpeaksOtherProtocol,
     PingCancelled,
+    RangeNotSatisfiable,
     SessionError,
     SessionTimeout,
     StreamAborted,
     StreamError,
     StreamRefused,
 )
-from txh2session.files import FileError, FileNotSeekable, FileRange, RangeNotSatisfiable
+from txh2session.files import FileRange
 from txh2session.headers import Headers
 from txh2session.listeners import SessionListener, StreamListener
 from txh2session.server import Server, ServerSession, ServerStream

@@ -269,3 +269,28 @@ class StreamRefused(StreamError):
     The peer did no work for this request: it was never sent, it was refused with REFUSED_STREAM, or it is above the last
     stream id of a GOAWAY (RFC 9113 section 8.7).  C{processed} is L{False}: sending it again on another session is safe.
     """
+
+
+class FileError(HTTP2Error):
+    """
+    A file cannot be the body: it is not a regular file (Node's C{ERR_HTTP2_SEND_FILE}), or it became shorter while it was
+    being sent.
+    """
+
+
+class FileNotSeekable(FileError):
+    """
+    A part was asked of something that can only be read from where it stands (Node's C{ERR_HTTP2_SEND_FILE_NOSEEK}).
+    """
+
+
+class RangeNotSatisfiable(FileError):
+    """
+    The offset is beyond the file's end: answer 416 (RFC 9110 section 15.5.17).
+
+    @ivar size: the file's size, for C{content-range: bytes */size}.
+    """
+
+    def __init__(self, offset: int, size: int) -> None:
+        super().__init__(f"the file has {size} bytes, none of them at offset {offset}")
+        self.size = size

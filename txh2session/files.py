@@ -1,11 +1,8 @@
 """
-Files as bodies: what C{ServerStream.respondWithFile} and C{ServerStream.respondWithFD} do.
+Files as bodies: C{ServerStream.respondWithFile} and C{ServerStream.respondWithFD}.
 
-A file passes through three hands.  A L{Source} knows how to look at a file and how to read it, and does both in a worker
-thread.  A L{SourceUse} lets one thing at a time happen to it there, and gives it back (closes it, if it was opened here)
-when the answer is over and no thread works on it any more: a descriptor that is closed under a thread's hands may be
-another file's by the time it is read.  L{FileAnswer} decides what to say, then L{FilePump}, a pull producer, sends the
-bytes: it holds one chunk that was read ahead, and hands it over when the stream has room.
+What is read, and in which thread, is L{txh2session._sources}'.  L{FileAnswer} decides what to say, then L{FilePump}, a pull
+producer, sends the bytes: it holds one chunk that was read ahead, and hands it over when the stream has room.
 
 A coroutine around C{await stream.send()} was considered and dropped: cancelling what it waits for would lose the descriptor
 that a thread is about to bring.
@@ -20,8 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from io import TextIOBase
-from stat import S_ISDIR, S_ISREG
-from typing import BinaryIO, Final, Protocol, TypeAlias, TypeVar, cast
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IProducer, IPullProducer
@@ -30,8 +26,19 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txh2session.errors import ErrorCode, HTTP2Error, InvalidHeader, InvalidState
-from txh2session.headers import Headers, HeadersLike, responseHeaders, trailerHeaders
+from txh2session._sources import (
+    InThread,
+    ObjectSource,
+    PathLike,
+    PathSource,
+    ReadsBytes,
+    Source,
+    SourceUse,
+    asException,
+    logUnforeseen,
+)
+from txh2session.errors import ErrorCode, FileError, HTTP2Error, InvalidHeader, InvalidState
+from txh2session.headers import BODILESS, Headers, HeadersLike, responseHeaders, trailerHeaders
 
 _log = Logger()
 
@@ -39,43 +46,6 @@ T = TypeVar("T")
 
 CHUNK: Final = 64 * 1024
 """How much is read at once.  At most this is held here, and this and C{Limits.sendHighWater} in the stream's queue."""
-
-BODILESS: Final = frozenset({204, 205, 304})
-"""Answers that have no body (RFC 9110 sections 15.3.5, 15.3.6 and 15.4.5)."""
-
-_OPEN_FLAGS: Final = (
-    os.O_RDONLY
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_BINARY", 0)
-    | getattr(os, "O_NOCTTY", 0)
-    # Else opening a FIFO that nobody writes to would hold a thread for ever; regular files do not care.
-    | getattr(os, "O_NONBLOCK", 0)
-)
-
-
-class FileError(HTTP2Error):
-    """
-    A file cannot be the body: it is not a regular file (Node's C{ERR_HTTP2_SEND_FILE}), or it became shorter while it was
-    being sent.
-    """
-
-
-class FileNotSeekable(FileError):
-    """
-    A part was asked of something that can only be read from where it stands (Node's C{ERR_HTTP2_SEND_FILE_NOSEEK}).
-    """
-
-
-class RangeNotSatisfiable(FileError):
-    """
-    The offset is beyond the file's end: answer 416 (RFC 9110 section 15.5.17).
-
-    @ivar size: the file's size, for C{content-range: bytes */size}.
-    """
-
-    def __init__(self, offset: int, size: int) -> None:
-        super().__init__(f"the file has {size} bytes, none of them at offset {offset}")
-        self.size = size
 
 
 @dataclass
@@ -104,31 +74,6 @@ class FileRange:
                 raise ValueError(f"{name} is 0 or more bytes, not {value}")
 
 
-class InThread(Protocol):
-    """
-    Runs a function where it may block, as L{deferToThread}.
-    """
-
-    def __call__(self, function: Callable[[], T], /) -> Deferred[T]:
-        """
-        Run it.
-
-        @return: fires with its result, where streams may be used.
-        """
-
-
-class ReadsBytes(Protocol):
-    """
-    A binary file object.
-    """
-
-    def read(self, size: int, /) -> bytes:
-        """
-        Read some bytes, none at the end.
-        """
-
-
-PathLike: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes]"
 FileHeaders: TypeAlias = "dict[str, str | bytes | int | Sequence[str | bytes | int]]"
 StatCheck: TypeAlias = "Callable[[os.stat_result, FileHeaders, FileRange], object]"
 OnError: TypeAlias = "Callable[[Exception], object]"
@@ -153,234 +98,6 @@ class FileStream(Protocol):
     def whenClosed(self) -> Deferred[None]: ...
     def close(self, code: int = ErrorCode.NO_ERROR) -> None: ...
     def destroy(self, error: Exception | None = None) -> None: ...
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# What is read
-
-
-class Source:
-    """
-    A descriptor that was given, and is left open.
-
-    Where that is possible it is read at positions of its own, so that it can be the body of many answers at once.
-
-    @ivar knowsSize: whether the length of the body is promised from the file's size.
-    @ivar mayBlock: whether L{place} has to happen in a thread.
-    """
-
-    knowsSize = False
-    mayBlock = False
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._size: int | None = None
-        self._seekable = False
-        self._position = 0
-
-    def look(self) -> os.stat_result | None:
-        """
-        Learn what it is; in a thread.
-
-        @raise FileError: if it cannot be sent.
-        """
-        found = os.fstat(self._descriptor)
-        self._judge(found)
-        try:
-            os.lseek(self._descriptor, 0, os.SEEK_CUR)
-            self._seekable = True
-        except OSError:
-            pass  # a pipe, a socket or a terminal: it is read from where it stands
-        return found
-
-    def _judge(self, found: os.stat_result) -> None:
-        if S_ISDIR(found.st_mode):
-            raise FileError("a directory cannot be sent")
-        if S_ISREG(found.st_mode):
-            self._size = found.st_size
-
-    def place(self, offset: int) -> None:
-        """
-        Begin at an offset.
-
-        @raise FileNotSeekable: if there are no offsets in it.
-        @raise RangeNotSatisfiable: if it ends before.
-        """
-        if not self._seekable and offset:
-            raise FileNotSeekable(f"there is no offset {offset} in what can only be read from where it stands")
-        if self._size is not None and offset > self._size:
-            raise RangeNotSatisfiable(offset, self._size)
-        self._position = offset
-
-    @property
-    def size(self) -> int:
-        """
-        How many bytes there were, beginning at the offset.
-        """
-        return (self._size or 0) - self._position
-
-    def read(self, size: int) -> bytes:
-        """
-        Read on; in a thread.
-        """
-        if not self._seekable:
-            return os.read(self._descriptor, size)
-        if hasattr(os, "pread"):
-            data = os.pread(self._descriptor, size, self._position)
-        else:
-            os.lseek(self._descriptor, self._position, os.SEEK_SET)
-            data = os.read(self._descriptor, size)
-        self._position += len(data)
-        return data
-
-    def close(self) -> None:
-        """
-        Close what was opened here: nothing.
-        """
-
-
-class PathSource(Source):
-    """
-    A regular file that is opened here, and closed.
-    """
-
-    knowsSize = True
-
-    def __init__(self, path: PathLike, ranged: bool) -> None:
-        """
-        @param ranged: whether a part of it was asked for.
-        """
-        super().__init__(-1)
-        self._path = path
-        self._ranged = ranged
-
-    def look(self) -> os.stat_result | None:
-        """See L{Source.look}."""
-        self._descriptor = os.open(self._path, _OPEN_FLAGS)
-        return super().look()
-
-    def _judge(self, found: os.stat_result) -> None:
-        super()._judge(found)
-        if self._size is None:
-            if self._ranged:
-                raise FileNotSeekable("only regular files have parts that can be sent")
-            raise FileError("only regular files can be sent by name")
-
-    def close(self) -> None:
-        """
-        Close it.
-        """
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
-
-
-class ObjectSource(Source):
-    """
-    A file object that was given, and is left open.  Nobody else may read it meanwhile.
-    """
-
-    mayBlock = True
-
-    def __init__(self, file: ReadsBytes, descriptor: int) -> None:
-        """
-        @param descriptor: that of the file below, -1 if there is none.
-        """
-        super().__init__(descriptor)
-        self._file = file
-
-    def look(self) -> os.stat_result | None:
-        """See L{Source.look}."""
-        seekable = getattr(self._file, "seekable", None)
-        self._seekable = seekable is not None and bool(seekable())
-        return None if self._descriptor < 0 else os.fstat(self._descriptor)
-
-    def place(self, offset: int) -> None:
-        """See L{Source.place}."""
-        seek = cast(BinaryIO, self._file).seek if self._seekable else None
-        if seek is not None and offset:
-            # Not the size of the file below, which is another one if this decompresses, say.
-            self._size = seek(0, os.SEEK_END)
-        super().place(offset)
-        if seek is not None:
-            seek(offset)
-
-    def read(self, size: int) -> bytes:
-        """See L{Source.read}."""
-        data = self._file.read(size)
-        if not isinstance(data, bytes):
-            raise TypeError(f"reading a file gave {type(data).__name__}, not bytes")
-        return data
-
-
-class SourceUse:
-    """
-    What happens to a source, one thing at a time, until it is given back.
-
-    @ivar result: fires with L{whole} when the source is in nobody's hands any more.  Never fails.
-    @ivar whole: whether all of it was handed to the stream.
-    @ivar busy: whether a thread works on it.
-    @ivar released: whether it is to be used no more.
-    """
-
-    def __init__(self, source: Source, inThread: InThread, cancelled: Callable[[], object]) -> None:
-        """
-        @param cancelled: called when C{result} is cancelled.
-        """
-
-        def cancel(result: Deferred[bool]) -> None:
-            cancelled()
-            self.release()
-            if not result.called:
-                result.callback(False)
-
-        self.source = source
-        self.result: Deferred[bool] = Deferred(cancel)
-        self.whole = False
-        self.busy = False
-        self.released = False
-        self._inThread = inThread
-
-    def run(self, work: Callable[[], T], done: Callable[[T], object], failed: Callable[[Exception], object]) -> None:
-        """
-        Do something in a thread; neither C{done} nor C{failed} is called when the source was released meanwhile.
-        """
-        self.busy = True
-
-        def ran(result: T | Failure) -> None:
-            self.busy = False
-            if self.released:
-                self._giveBack()
-            elif isinstance(result, Failure):
-                failed(_asException(result))
-            else:
-                done(result)
-
-        # The thread's Deferred stays here: whoever cancels deferToThread's loses what it will bring.
-        maybeDeferred(self._inThread, work).addBoth(ran).addErrback(_logged)
-
-    def release(self) -> None:
-        """
-        Use it no more; does nothing the second time.
-        """
-        if not self.released:
-            self.released = True
-            if not self.busy:
-                self._giveBack()
-
-    def close(self) -> None:
-        """
-        Close what was opened here.
-        """
-        try:
-            self.source.close()
-        except OSError:
-            _log.failure("closing a file that was sent failed")
-
-    def _giveBack(self) -> None:
-        self.close()
-        if not self.result.called:
-            self.result.callback(self.whole)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -444,11 +161,11 @@ class FileAnswer:
             self._checked(None)
             return
         verdict: Deferred[object] = maybeDeferred(statCheck, found, options.headers, options.range)
-        verdict.addCallbacks(self._checked, self._checkFailed).addErrback(_logged)
+        verdict.addCallbacks(self._checked, self._checkFailed).addErrback(logUnforeseen)
 
     def _checkFailed(self, failure: Failure) -> None:
         _log.failure("the statCheck of {stream!r} failed", failure=failure, stream=self._stream)
-        self._refuse(_asException(failure))
+        self._refuse(asException(failure))
 
     def _checked(self, verdict: object) -> None:
         if verdict is False:
@@ -534,7 +251,7 @@ class FileAnswer:
         if self._stream.closed and failure.check(HTTP2Error):
             return  # it was told that the stream had ended, and had nothing to add
         _log.failure("the onError of {stream!r} failed", failure=failure, stream=self._stream)
-        self._stream.destroy(_asException(failure))
+        self._stream.destroy(asException(failure))
 
 
 @implementer(IPullProducer)
@@ -640,17 +357,8 @@ def _isContentLength(name: str | bytes) -> bool:
     return (name.encode() if isinstance(name, str) else name).lower() == b"content-length"
 
 
-def _asException(failure: Failure) -> Exception:
-    error = failure.value
-    return error if isinstance(error, Exception) else RuntimeError(repr(error))
-
-
-def _logged(failure: Failure) -> None:
-    _log.failure("sending a file failed in a way it should not", failure=failure)
-
-
 # ---------------------------------------------------------------------------------------------------------------------
-# What is called
+# Called as methods of ServerStream
 
 
 def respondWithFile(
@@ -667,10 +375,30 @@ def respondWithFile(
     threads: InThread = deferToThread,
 ) -> Deferred[bool]:
     """
-    Answer with a file (Node's reference 10.7).  See L{ServerStream.respondWithFile
-    <txh2session.ServerStream.respondWithFile>}.
+    Answer with a regular file: open it, look at it, send its length and its bytes, close it (Node's reference 10.7).
 
-    @param stream: what to answer on.
+    Nothing blocks, and only a few chunks of 64 KiB are in memory, however slow the disk or the client are.  HEAD is
+    answered with the headers alone.  A read that fails, or a file that becomes shorter while it is sent, resets the
+    stream with INTERNAL_ERROR.
+
+    @param offset: the first byte to send.
+    @param length: bytes to send at most.  C{content-length} says what is sent.
+    @param statCheck: called with the file's L{os.stat_result}, a dictionary of the headers (names in lower case) and
+        a L{FileRange} before anything is sent; may change the last two, C{:status} included, respond itself, or
+        cancel by returning L{False}.  May be a coroutine function.
+    @param onError: called with the exception if nothing can be sent: an L{OSError}, a L{FileError}, among them
+        L{FileNotSeekable} and L{RangeNotSatisfiable}, L{InvalidHeader<txh2session.InvalidHeader>}, or what
+        C{statCheck} raised.  It can still answer.  Without it the stream is destroyed with that exception.
+    @param trailers: what to send after the file.
+    @param waitForTrailers: leave it to the caller to L{end<Stream.end>} the stream, when the Deferred has fired.
+    @param threads: runs a function in a thread and returns a Deferred; the reactor's threads unless given.
+
+    @return: fires when the file is closed: with L{True} if all of it was handed to the stream, with L{False} if it was
+        not.  It never fails; why it was not is what C{onError} or L{whenClosed<Stream.whenClosed>} says.  Cancelling
+        it resets the stream with CANCEL.
+
+    @raise InvalidHeader: for headers that may not be sent, and a C{:status} that has no body.
+    @raise InvalidState: after C{respond}, or on a stream that is closed.
     """
     options = _options(stream, headers, FileRange(offset, length), statCheck, onError, trailers, waitForTrailers)
     source = PathSource(os.fspath(path), ranged=offset > 0 or length is not None)
@@ -691,10 +419,17 @@ def respondWithFD(
     threads: InThread = deferToThread,
 ) -> Deferred[bool]:
     """
-    Answer with what is open already (Node's reference 10.8).  See L{ServerStream.respondWithFD
-    <txh2session.ServerStream.respondWithFD>}.
+    Answer with what is open already, and stays open: a descriptor or a binary file object (Node's reference 10.8).
 
-    @param stream: what to answer on.
+    A descriptor of a file is read without moving it, and can be the body of several answers at once.  What cannot be
+    sought is read from where it stands, and has no C{offset}.  There is no C{content-length} unless C{headers} has
+    one, which is then kept: no more is sent, and less resets the stream.
+
+    The other parameters, the Deferred and the exceptions are those of L{respondWithFile}; C{statCheck} needs a
+    descriptor, or an object with a C{fileno()}.
+
+    @param file: anything with a C{read(size)} that gives bytes, or a descriptor.  It may be closed when the Deferred
+        has fired, unless that was cancelled: then a thread may be reading it still.
     """
     options = _options(stream, headers, FileRange(offset, length), statCheck, onError, trailers, waitForTrailers)
     if isinstance(file, int) and not isinstance(file, bool):

@@ -37,6 +37,9 @@ HeadersLike: TypeAlias = (
 """What may be given where headers are wanted: a mapping or pairs, in text or bytes; a list or tuple as a value makes
 several fields."""
 
+BODILESS: Final = frozenset({204, 205, 304})
+"""Answers that have no body (RFC 9110 sections 15.3.5, 15.3.6 and 15.4.5)."""
+
 
 class Headers:
     """

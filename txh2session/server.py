@@ -20,11 +20,11 @@ from twisted.internet.interfaces import (
     IStreamServerEndpoint,
 )
 from twisted.internet.protocol import Factory
-from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from txh2session import files
 from txh2session._inbound import BodyReader
 from txh2session._origins import MAX_ADVERTISED, checkAlternative, originOf, originsOf
 from txh2session._outbound import DEFAULT_URGENCY
@@ -34,17 +34,7 @@ from txh2session._states import Sending, SessionState, nextSending
 from txh2session._timer import DelayedCall
 from txh2session._waiters import Waiters
 from txh2session.errors import ErrorCode, HTTP2Error, InvalidHeader, InvalidSetting, InvalidState
-from txh2session.files import (
-    BODILESS,
-    InThread,
-    OnError,
-    PathLike,
-    ReadsBytes,
-    StatCheck,
-    respondWithFD,
-    respondWithFile,
-)
-from txh2session.headers import Headers, HeadersLike, informationalHeaders, requestHeaders, responseHeaders
+from txh2session.headers import BODILESS, Headers, HeadersLike, informationalHeaders, requestHeaders, responseHeaders
 from txh2session.listeners import SessionListener
 from txh2session.protocol import HTTP2Protocol
 from txh2session.session import Session
@@ -131,96 +121,9 @@ class ServerStream(Stream):
         self._owner._engine.sendHeaders(self.id, checked, endStream)
         self._owner._flush()
 
-    def respondWithFile(
-        self,
-        path: PathLike,
-        headers: HeadersLike | None = None,
-        *,
-        offset: int = 0,
-        length: int | None = None,
-        statCheck: StatCheck | None = None,
-        onError: OnError | None = None,
-        trailers: HeadersLike | None = None,
-        waitForTrailers: bool = False,
-        threads: InThread = deferToThread,
-    ) -> Deferred[bool]:
-        """
-        Answer with a regular file: open it, look at it, send its length and its bytes, close it (Node's reference 10.7).
+    respondWithFile = files.respondWithFile
 
-        Nothing blocks, and only a few chunks of 64 KiB are in memory, however slow the disk or the client are.  HEAD is
-        answered with the headers alone.  A read that fails, or a file that becomes shorter while it is sent, resets the
-        stream with INTERNAL_ERROR.
-
-        @param offset: the first byte to send.
-        @param length: bytes to send at most.  C{content-length} says what is sent.
-        @param statCheck: called with the file's L{os.stat_result}, a dictionary of the headers (names in lower case) and
-            a L{FileRange} before anything is sent; may change the last two, C{:status} included, respond itself, or
-            cancel by returning L{False}.  May be a coroutine function.
-        @param onError: called with the exception if nothing can be sent: an L{OSError}, a L{FileError}, among them
-            L{FileNotSeekable} and L{RangeNotSatisfiable}, L{InvalidHeader<txh2session.InvalidHeader>}, or what
-            C{statCheck} raised.  It can still answer.  Without it the stream is destroyed with that exception.
-        @param trailers: what to send after the file.
-        @param waitForTrailers: leave it to the caller to L{end<Stream.end>} the stream, when the Deferred has fired.
-        @param threads: runs a function in a thread and returns a Deferred; the reactor's threads unless given.
-
-        @return: fires when the file is closed: with L{True} if all of it was handed to the stream, with L{False} if it was
-            not.  It never fails; why it was not is what C{onError} or L{whenClosed<Stream.whenClosed>} says.  Cancelling
-            it resets the stream with CANCEL.
-
-        @raise InvalidHeader: for headers that may not be sent, and a C{:status} that has no body.
-        @raise InvalidState: after L{respond}, or on a stream that is closed.
-        """
-        return respondWithFile(
-            self,
-            path,
-            headers,
-            offset=offset,
-            length=length,
-            statCheck=statCheck,
-            onError=onError,
-            trailers=trailers,
-            waitForTrailers=waitForTrailers,
-            threads=threads,
-        )
-
-    def respondWithFD(
-        self,
-        file: int | ReadsBytes,
-        headers: HeadersLike | None = None,
-        *,
-        offset: int = 0,
-        length: int | None = None,
-        statCheck: StatCheck | None = None,
-        onError: OnError | None = None,
-        trailers: HeadersLike | None = None,
-        waitForTrailers: bool = False,
-        threads: InThread = deferToThread,
-    ) -> Deferred[bool]:
-        """
-        Answer with what is open already, and stays open: a descriptor or a binary file object (Node's reference 10.8).
-
-        A descriptor of a file is read without moving it, and can be the body of several answers at once.  What cannot be
-        sought is read from where it stands, and has no C{offset}.  There is no C{content-length} unless C{headers} has
-        one, which is then kept: no more is sent, and less resets the stream.
-
-        The other parameters, the Deferred and the exceptions are those of L{respondWithFile}; C{statCheck} needs a
-        descriptor, or an object with a C{fileno()}.
-
-        @param file: anything with a C{read(size)} that gives bytes, or a descriptor.  It may be closed when the Deferred
-            has fired, unless that was cancelled: then a thread may be reading it still.
-        """
-        return respondWithFD(
-            self,
-            file,
-            headers,
-            offset=offset,
-            length=length,
-            statCheck=statCheck,
-            onError=onError,
-            trailers=trailers,
-            waitForTrailers=waitForTrailers,
-            threads=threads,
-        )
+    respondWithFD = files.respondWithFD
 
     def additionalHeaders(self, headers: HeadersLike) -> None:
         """
