@@ -40,7 +40,7 @@ FLOORS = (
         },
     ),
     ("connection", {"protocol", "_certificates", "tls"}),
-    ("roles", {"server", "client"}),
+    ("roles", {"server", "client", "connecting"}),
     ("inside streams", {"_transport", "tunnel"}),
     ("public names", {""}),
     ("on top", {"testing", "tap", "demo", "demo.request", "demo.routes"}),

@@ -8,7 +8,8 @@ The names listed in C{__all__} are the public ones; what has a leading underscor
 change without notice.
 """
 
-from txh2session.client import ClientSession, ClientStream, connect, openSession
+from txh2session.client import ClientSession, ClientStream
+from txh2session.connecting import connect, openSession
 from txh2session.errors import (
     BodyTooLong,
     ConnectFailed,

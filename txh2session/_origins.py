@@ -1,12 +1,12 @@
 """
-Origins and alternative services, as ALTSVC and ORIGIN frames spell them (RFC 6454, RFC 7838, RFC 8336).
+URLs, and what ALTSVC and ORIGIN frames say of origins and alternative services (RFC 6454, RFC 7838, RFC 8336).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 from hyperlink import URL, URLParseError
 
@@ -18,11 +18,25 @@ MAX_ADVERTISED: Final = 16382
 _ALTERNATIVE: Final = re.compile(rb"[\t\x20-\x7e]+")
 
 
-def originOf(url: str | bytes) -> bytes:
+class WebURL(NamedTuple):
     """
-    Reduce a URL to its origin, written as RFC 6454 section 6.2 says: C{b"https://example.com:8443"}.
+    The parts of a URL that name a server.
 
-    @raise InvalidHeader: if it has none.
+    @ivar host: a name in ASCII, or an address without brackets.
+    @ivar authority: host and port as C{:authority} has them, without the scheme's own port.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    authority: str
+
+
+def parseURL(url: str | bytes) -> WebURL:
+    """
+    Take a URL of scheme http or https apart.
+
+    @raise ValueError: for anything else.
     """
     try:
         parsed = URL.from_text(url.decode("ascii") if isinstance(url, bytes) else url).normalize(
@@ -31,13 +45,28 @@ def originOf(url: str | bytes) -> bytes:
         if not parsed.host.isascii():
             parsed = parsed.to_uri()
     except (URLParseError, ValueError, TypeError) as error:
-        raise InvalidHeader(f"not a URL: {url!r}: {error}") from error
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise InvalidHeader(f"{url!r} has no origin: a scheme of http or https, and a host")
-    host = f"[{parsed.host}]" if ":" in parsed.host else parsed.host
-    own = 443 if parsed.scheme == "https" else 80
-    port = "" if parsed.port in (None, own) else f":{parsed.port}"
-    return f"{parsed.scheme}://{host.lower()}{port}".encode("ascii")
+        raise ValueError(f"not a URL: {url!r}: {error}") from error
+    if parsed.scheme not in ("http", "https"):
+        raise ValueError(f"a URL of scheme http or https is needed, not {url!r}")
+    if not parsed.host or parsed.port is None:
+        raise ValueError(f"a URL with a host is needed, not {url!r}")
+    authority = f"[{parsed.host}]" if ":" in parsed.host else parsed.host
+    if parsed.port != (443 if parsed.scheme == "https" else 80):
+        authority = f"{authority}:{parsed.port}"
+    return WebURL(parsed.scheme, parsed.host, parsed.port, authority)
+
+
+def originOf(url: str | bytes) -> bytes:
+    """
+    Reduce a URL to its origin, written as RFC 6454 section 6.2 says: C{b"https://example.com:8443"}.
+
+    @raise InvalidHeader: if it has none.
+    """
+    try:
+        parsed = parseURL(url)
+    except ValueError as error:
+        raise InvalidHeader(f"no origin: {error}") from error
+    return f"{parsed.scheme}://{parsed.authority}".encode("ascii")
 
 
 def originsOf(urls: Iterable[str | bytes]) -> list[bytes]:

@@ -1,41 +1,31 @@
 """
-The client's side: L{connect} makes a L{ClientSession}, whose C{request()} makes a L{ClientStream}.
+The client's side: L{ClientSession}, whose C{request()} makes a L{ClientStream}.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any, cast
 
-from hyperlink import URL, URLParseError
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.error import DNSLookupError
-from twisted.internet.interfaces import IAddress, IReactorTime, IStreamClientEndpoint
-from twisted.internet.protocol import Factory
-from twisted.python.failure import Failure
-from twisted.web.iweb import IPolicyForHTTPS
+from twisted.internet.defer import Deferred
 
 from txh2session._outbound import DEFAULT_URGENCY
 from txh2session._priority import Priority
 from txh2session._states import Sending
-from txh2session._timer import DelayedCall
 from txh2session._waiters import Waiters
 from txh2session.errors import (
     ConnectFailed,
     ErrorCode,
     Initiator,
-    InvalidURL,
-    StreamError,
     StreamRefused,
 )
 from txh2session.headers import Headers, HeadersLike, requestHeaders
 from txh2session.listeners import SessionListener
-from txh2session.protocol import HTTP2Protocol, describe
+from txh2session.protocol import describe
 from txh2session.session import Session
 from txh2session.settings import Limits, Settings, Timeouts
 from txh2session.stream import Stream
-from txh2session.tls import clientContextFactory
 
 _BODILESS = frozenset({b"GET", b"HEAD", b"DELETE"})
 """Methods whose requests have no body unless the caller says so (Node's reference 11.53)."""
@@ -171,7 +161,7 @@ class ClientSession(Session):
         self.authority = authority
         self._pending: deque[ClientStream] = deque()
         self._origins: dict[str, None] = {f"{scheme}://{authority}": None}
-        self._attempt: _Attempt | None = None
+        self._giveUpConnecting: Callable[[], object] | None = None
 
     def request(
         self, headers: HeadersLike = (), endStream: bool | None = None, priority: str | None = None
@@ -252,8 +242,8 @@ class ClientSession(Session):
         self._openPending()
 
     def _abandonConnecting(self) -> None:
-        if self._attempt is not None:
-            self._attempt.stop()
+        if self._giveUpConnecting is not None:
+            self._giveUpConnecting()
         super()._abandonConnecting()
 
     def linkConnected(self, link: Any, encrypted: bool) -> None:
@@ -327,182 +317,3 @@ class ClientSession(Session):
         if stream is not None:
             stream._touch()
             stream._tell("informationReceived", headers)
-
-
-class _Attempt(Factory):
-    """
-    One try to connect a session.
-    """
-
-    noisy = False
-
-    def __init__(self, reactor: Any, session: ClientSession, timeouts: Timeouts) -> None:
-        self._reactor = reactor
-        self._session = session
-        self._timeouts = timeouts
-        self._connecting: Deferred[Any] | None = None
-        self._protocol: HTTP2Protocol | None = None
-        self._deadline: DelayedCall | None = None
-        self._stopped = False
-
-    def start(self, endpoint: IStreamClientEndpoint) -> None:
-        """
-        Connect.
-        """
-        self._session._attempt = self
-        self._session._earlyClock = self._reactor
-        if self._timeouts.connect:
-            self._deadline = self._reactor.callLater(self._timeouts.connect, self._late)
-            self._session.whenReady().addBoth(lambda _: self._stopDeadline())
-        self._connecting = endpoint.connect(self)
-        self._connecting.addErrback(self._failed)
-
-    def buildProtocol(self, addr: IAddress | None) -> HTTP2Protocol:
-        """See L{Factory}."""
-        clock = cast(IReactorTime, self._reactor)
-        self._protocol = HTTP2Protocol(self._session, self._timeouts, clock, server=False)
-        self._protocol.factory = self
-        return self._protocol
-
-    def _failed(self, failure: Failure) -> None:
-        """
-        There is no connection.
-        """
-        error = failure.value
-        if not self._stopped:
-            stage = "dns" if failure.check(DNSLookupError) else "tcp"
-            self._session.linkFailed(ConnectFailed(stage, describe(error), error))
-        self._session.linkLost(None)
-
-    def _late(self) -> None:
-        self._deadline = None
-        stage = "tcp" if self._protocol is None else self._protocol.stage
-        self._session.linkFailed(ConnectFailed(stage, f"no session within {self._timeouts.connect:g} seconds"))
-        self.stop()
-
-    def _stopDeadline(self) -> None:
-        if self._deadline is not None:
-            deadline, self._deadline = self._deadline, None
-            deadline.cancel()
-
-    def stop(self) -> None:
-        """
-        Give up.
-        """
-        self._stopped = True
-        if self._protocol is not None and self._protocol.transport is not None:
-            self._protocol.abort()
-        elif self._connecting is not None:
-            self._connecting.cancel()
-
-
-def openSession(
-    reactor: Any,
-    url: str | bytes,
-    *,
-    endpoint: IStreamClientEndpoint | None = None,
-    contextFactory: IPolicyForHTTPS | None = None,
-    settings: Settings | None = None,
-    limits: Limits | None = None,
-    timeouts: Timeouts | None = None,
-    listener: SessionListener | None = None,
-) -> ClientSession:
-    """
-    Begin to connect to a server and return the session at once, still connecting: requests may be made and wait.
-
-    What goes wrong arrives through the session: C{whenConnected()}, C{whenReady()} and C{whenClosed()} fail with a
-    L{ConnectFailed<txh2session.ConnectFailed>}, and so do the requests, as the C{reason} of a L{StreamRefused
-    <txh2session.StreamRefused>}.
-
-    The parameters are those of L{connect}.
-    """
-    scheme, host, port, authority = _parse(url)
-    chosen = timeouts or Timeouts()
-    session = ClientSession(scheme, authority, settings, limits, chosen, listener)
-    if endpoint is None:
-        endpoint = HostnameEndpoint(reactor, host, port, timeout=chosen.connect or 30)
-    if scheme == "https":
-        policy = contextFactory or clientContextFactory()
-        endpoint = wrapClientTLS(policy.creatorForNetloc(host.encode("ascii"), port), endpoint)
-    _Attempt(reactor, session, chosen).start(endpoint)
-    return session
-
-
-def connect(
-    reactor: Any,
-    url: str | bytes,
-    *,
-    endpoint: IStreamClientEndpoint | None = None,
-    contextFactory: IPolicyForHTTPS | None = None,
-    settings: Settings | None = None,
-    limits: Limits | None = None,
-    timeouts: Timeouts | None = None,
-    listener: SessionListener | None = None,
-) -> Deferred[ClientSession]:
-    """
-    Connect to a server: over TLS with ALPN to an C{https:} URL, in clear text with prior knowledge to an C{http:} one.
-
-    @param reactor: the reactor.
-    @param url: only its scheme, host and port count.
-    @param endpoint: where to connect to instead of the URL's host and port, without TLS.
-    @param contextFactory: says what is trusted over TLS; the platform's certificate authorities if not given.  See
-        L{clientContextFactory<txh2session.clientContextFactory>}.
-    @param settings: what is announced to the server.
-    @param limits: what the session may cost.
-    @param timeouts: how long things may take.
-    @param listener: told what happens to the session.
-
-    @return: fires with the L{ClientSession} when the server's SETTINGS have arrived, so that it surely speaks HTTP/2; fails
-        with a L{ConnectFailed<txh2session.ConnectFailed>} that names the stage, or with the session's error.  Cancelling it
-        gives the attempt up.
-
-    @raise InvalidURL: for a URL that cannot be read or has another scheme.
-    @raise InvalidSetting: for settings that a client must not announce.
-    """
-    session = openSession(
-        reactor,
-        url,
-        endpoint=endpoint,
-        contextFactory=contextFactory,
-        settings=settings,
-        limits=limits,
-        timeouts=timeouts,
-        listener=listener,
-    )
-
-    def cancelled(waiting: Deferred[ClientSession]) -> None:
-        waiting.errback(CancelledError())
-        session.destroy(StreamError("connecting was cancelled", ErrorCode.CANCEL), ErrorCode.CANCEL)
-
-    result: Deferred[ClientSession] = Deferred(cancelled)
-
-    def failed(failure: Failure) -> None:
-        if not result.called:
-            result.errback(failure)
-
-    session.whenReady().addCallbacks(lambda _: result.callback(session), failed)
-    return result
-
-
-def _parse(url: str | bytes) -> tuple[str, str, int, str]:
-    """
-    Take a URL apart.
-
-    @return: scheme, host as a name in ASCII or an address, port, and authority.
-    """
-    try:
-        text = url.decode("ascii") if isinstance(url, bytes) else url
-        parsed = URL.from_text(text).normalize(path=False, query=False, fragment=False, userinfo=False, percents=False)
-        if not parsed.host.isascii():
-            parsed = parsed.to_uri()
-    except (URLParseError, ValueError, TypeError) as error:
-        raise InvalidURL(f"not a URL: {url!r}: {error}") from error
-    if parsed.scheme not in ("http", "https"):
-        raise InvalidURL(f"a URL of scheme http or https is needed, not {url!r}")
-    if not parsed.host or parsed.port is None:
-        raise InvalidURL(f"a URL with a host is needed, not {url!r}")
-    host = parsed.host
-    shown = f"[{host}]" if ":" in host else host
-    if parsed.port != (443 if parsed.scheme == "https" else 80):
-        shown = f"{shown}:{parsed.port}"
-    return parsed.scheme, host, parsed.port, shown
