@@ -43,16 +43,16 @@ FLOORS = (
     ("roles", {"server", "client", "connecting"}),
     ("inside streams", {"_transport", "tunnel"}),
     ("public names", {""}),
-    ("on top", {"testing", "tap", "demo", "demo.request", "demo.routes"}),
+    ("on top", {"_pipe", "_framepeer", "testing", "tap", "demo", "demo.request", "demo.routes"}),
 )
 """The floors, lowest first, as C{docs/design.md} draws them; C{""} is C{__init__.py}."""
 
 ON_TOP = FLOORS[-1][1]
-PRIVATE_USERS = {"testing"}
+PRIVATE_USERS = {"_pipe", "_framepeer", "testing"}
 """What is on top and may import more than the public names: it stands in for what is below them."""
 
-ENGINE_LIBRARIES = {"_multiplexer": {"h2", "hpack"}, "testing": {"hpack", "hyperframe"}}
-"""Who may import h2 and what it is made of.  C{testing} has a peer in it that builds frames without h2."""
+ENGINE_LIBRARIES = {"_multiplexer": {"h2", "hpack"}, "_framepeer": {"hpack", "hyperframe"}}
+"""Who may import h2 and what it is made of.  C{_framepeer} builds frames without h2."""
 
 
 def sources() -> dict[str, Path]:
