@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "txh2session"
 
 FLOORS = (
-    ("words", {"errors", "settings", "_fields", "_messages", "headers", "_origins", "_states"}),
+    ("words", {"constants", "errors", "settings", "_fields", "_messages", "headers", "_origins", "_states"}),
     ("policy", {"_limits", "_frames", "_outbound", "_priority", "_inbound", "_streams", "_credit", "_tuning"}),
     ("wire", {"_engine", "_outlet", "_rules", "_multiplexer"}),
     (

@@ -10,6 +10,7 @@ change without notice.
 
 from txh2session.client import ClientSession, ClientStream
 from txh2session.connecting import connect, openSession
+from txh2session.constants import FrameFlag, FrameType, SettingID
 from txh2session.errors import (
     BodyTooLong,
     ConnectFailed,
@@ -68,6 +69,8 @@ __all__ = [
     "FileError",
     "FileNotSeekable",
     "FileRange",
+    "FrameFlag",
+    "FrameType",
     "HTTP2Error",
     "Headers",
     "Initiator",
@@ -89,6 +92,7 @@ __all__ = [
     "SessionError",
     "SessionListener",
     "SessionTimeout",
+    "SettingID",
     "Settings",
     "Stream",
     "StreamAborted",

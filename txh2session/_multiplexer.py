@@ -60,6 +60,7 @@ from txh2session._priority import Priority
 from txh2session._rules import FrameRules, StreamFault
 from txh2session._streams import Record
 from txh2session._tuning import WindowTuner
+from txh2session.constants import SettingID
 from txh2session.errors import ErrorCode
 from txh2session.headers import Headers
 from txh2session.settings import (
@@ -182,7 +183,7 @@ class Multiplexer(FrameRules):
         entries = settings.entries()
         if not self._client:
             # ENABLE_PUSH is a client's to send (RFC 9113 section 6.5.2).
-            entries = [entry for entry in entries if entry[0] != 0x2]
+            entries = [entry for entry in entries if entry[0] != SettingID.ENABLE_PUSH]
         return packEntries(entries)
 
     def stop(self) -> None:
@@ -339,7 +340,10 @@ class Multiplexer(FrameRules):
             if size != encoder.header_table_size:
                 encoder.header_table_size = size
         self._outlet.framesSent += 1  # the acknowledgement
-        entries = [(0x4, settings.initialWindowSize), (0x5, settings.maxFrameSize)]
+        entries = [
+            (SettingID.INITIAL_WINDOW_SIZE, settings.initialWindowSize),
+            (SettingID.MAX_FRAME_SIZE, settings.maxFrameSize),
+        ]
         self._feed(frames.buildFrame(frames.SETTINGS, 0, 0, packEntries(entries)))
 
     def _applyLocalSettings(self, settings: Settings) -> None:

@@ -28,6 +28,7 @@ from txh2session._messages import (
 )
 from txh2session._priority import Priority, parsePriority
 from txh2session._streams import Record, StreamTable
+from txh2session.constants import SettingID
 from txh2session.errors import ErrorCode, Initiator
 from txh2session.headers import Headers
 from txh2session.settings import (
@@ -393,7 +394,7 @@ class FrameRules:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a server announced ENABLE_PUSH 1")
         self.remoteSettings = after
         # A table that shrinks and grows in one frame has to be told in both steps (RFC 7541 section 4.2).
-        tables = [value for identifier, value in entries if identifier == 0x1]
+        tables = [value for identifier, value in entries if identifier == SettingID.HEADER_TABLE_SIZE]
         self._applyRemoteSettings(after, min(tables, default=after.headerTableSize))
         self._owe(9)
         self._windowsGrew()

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from txh2session.constants import SettingID
 from txh2session.errors import ErrorCode, InvalidSetting
 
 MAX_WINDOW: Final = 2**31 - 1
@@ -39,17 +40,17 @@ class _Wire(NamedTuple):
 
 
 _WIRE: Final = (
-    _Wire(0x1, "headerTableSize", 0, UNLIMITED),
-    _Wire(0x2, "enablePush", 0, 1, boolean=True),
-    _Wire(0x3, "maxConcurrentStreams", 0, UNLIMITED),
-    _Wire(0x4, "initialWindowSize", 0, MAX_WINDOW, ErrorCode.FLOW_CONTROL_ERROR),
-    _Wire(0x5, "maxFrameSize", 2**14, 2**24 - 1),
-    _Wire(0x6, "maxHeaderListSize", 0, UNLIMITED),
-    _Wire(0x8, "enableConnectProtocol", 0, 1, boolean=True),
-    _Wire(0x9, "noRFC7540Priorities", 0, 1, boolean=True),
+    _Wire(SettingID.HEADER_TABLE_SIZE, "headerTableSize", 0, UNLIMITED),
+    _Wire(SettingID.ENABLE_PUSH, "enablePush", 0, 1, boolean=True),
+    _Wire(SettingID.MAX_CONCURRENT_STREAMS, "maxConcurrentStreams", 0, UNLIMITED),
+    _Wire(SettingID.INITIAL_WINDOW_SIZE, "initialWindowSize", 0, MAX_WINDOW, ErrorCode.FLOW_CONTROL_ERROR),
+    _Wire(SettingID.MAX_FRAME_SIZE, "maxFrameSize", 2**14, 2**24 - 1),
+    _Wire(SettingID.MAX_HEADER_LIST_SIZE, "maxHeaderListSize", 0, UNLIMITED),
+    _Wire(SettingID.ENABLE_CONNECT_PROTOCOL, "enableConnectProtocol", 0, 1, boolean=True),
+    _Wire(SettingID.NO_RFC7540_PRIORITIES, "noRFC7540Priorities", 0, 1, boolean=True),
 )
-_BY_IDENTIFIER: Final = {wire.identifier: wire for wire in _WIRE}
-_CONNECT_PROTOCOL: Final = _BY_IDENTIFIER[0x8]
+_BY_IDENTIFIER: Final[dict[int, _Wire]] = {wire.identifier: wire for wire in _WIRE}
+_CONNECT_PROTOCOL: Final = _BY_IDENTIFIER[SettingID.ENABLE_CONNECT_PROTOCOL]
 
 
 class SettingFault(Exception):
