@@ -12,10 +12,11 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, IProtocol
 from twisted.logger import Logger
 
 from txh2session._engine import Engine
+from txh2session._handover import HandedOverLink
 from txh2session._questions import Pings, SettingsChanges
 from txh2session._states import SessionState, nextSessionState
 from txh2session._telling import Telling
@@ -561,11 +562,16 @@ class SessionLife(Telling[SessionListener]):
         if self._error is None and not self._destroyed:
             self._error = error
 
-    def linkHandedOver(self) -> None:
+    def linkHandedOver(self, link: HandedOverLink, protocol: IProtocol) -> None:
         """
         The peer speaks HTTP/1.1, and another protocol has taken the connection over.
         """
         self._gone()
+
+    def handedOverLost(self) -> None:
+        """
+        The transport of a connection that was handed over is gone.
+        """
 
     def prefaceTimedOut(self) -> None:
         """

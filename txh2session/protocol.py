@@ -234,7 +234,7 @@ class HTTP2Protocol(Protocol):
             self.transport.loseConnection()  # type: ignore[union-attr]
             return
         self._handedOver = other
-        self._session.linkHandedOver()
+        self._session.linkHandedOver(self, other)
         assert self.transport is not None
         other.makeConnection(self.transport)
 
@@ -322,6 +322,10 @@ class HTTP2Protocol(Protocol):
         self._closing = True
         self.transport.abortConnection()  # type: ignore[union-attr]
 
+    def hangUp(self) -> None:
+        """See L{HandedOverLink<txh2session._handover.HandedOverLink>}."""
+        self.transport.loseConnection()  # type: ignore[union-attr]
+
     def readConnectionLost(self) -> None:
         """See L{IHalfCloseableProtocol}.  HTTP/2 has no use for half a connection."""
         if self._handedOver is not None and IHalfCloseableProtocol.providedBy(self._handedOver):
@@ -343,6 +347,7 @@ class HTTP2Protocol(Protocol):
         self._stop("_farewell")
         if self._handedOver is not None:
             self._handedOver.connectionLost(reason)
+            self._session.handedOverLost()
             return
         error = reason.value
         done = reason.check(ConnectionDone) is not None

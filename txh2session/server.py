@@ -14,6 +14,7 @@ from twisted.internet.defer import CancelledError, Deferred, gatherResults, succ
 from twisted.internet.interfaces import (
     IAddress,
     IListeningPort,
+    IProtocol,
     IProtocolFactory,
     IProtocolNegotiationFactory,
     IReactorTime,
@@ -25,6 +26,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txh2session import files
+from txh2session._handover import HandedOverLink, HTTP1Connection
 from txh2session._inbound import BodyReader
 from txh2session._origins import MAX_ADVERTISED, checkAlternative, originOf, originsOf
 from txh2session._outbound import DEFAULT_URGENCY
@@ -288,6 +290,7 @@ class ServerSession(Session):
         super().__init__(server.settings, server.limits, server.timeouts, server.listener)
         self.server = server
         self._draining = False
+        self._handedOver: HTTP1Connection | None = None
 
     def _checkSettings(self, settings: Settings) -> None:
         if settings.enablePush:
@@ -403,6 +406,17 @@ class ServerSession(Session):
         if isinstance(result, Deferred):
             result.addErrback(stream._handlerFailed)
 
+    def linkHandedOver(self, link: HandedOverLink, protocol: IProtocol) -> None:
+        """See L{Session.linkHandedOver}."""
+        self._handedOver = self.server._handedOver(link, protocol)
+        super().linkHandedOver(link, protocol)
+
+    def handedOverLost(self) -> None:
+        """See L{Session.handedOverLost}."""
+        if self._handedOver is not None:
+            self._handedOver.lost()
+            self.server._handedOverLost(self._handedOver)
+
     def _bookKeeping(self) -> None:
         self.server._sessionGone(self)
 
@@ -457,6 +471,7 @@ class Server(Factory):
         self.origins = originsOf(origins)
         self.clock = clock
         self.sessions: set[ServerSession] = set()
+        self._http1Connections: set[HTTP1Connection] = set()
         self._ports: list[IListeningPort] = []
         self._closing = False
         self._stopped = False
@@ -511,24 +526,25 @@ class Server(Factory):
 
     def close(self, grace: float | None = None) -> Deferred[None]:
         """
-        Stop listening, and let every session L{drain<ServerSession.drain>}.
+        Stop listening, and let every session L{drain<ServerSession.drain>}.  A connection that was handed to C{http1} is
+        closed when no request is being answered on it, which is known of twisted.web's protocols (Node's reference
+        11.13); others end when they like.
 
-        @param grace: seconds after which sessions that are still there are destroyed; for ever if not given.
+        @param grace: seconds after which what is still there is destroyed; for ever if not given.
 
-        @return: fires with L{None} when the last session is gone, also the second time.
+        @return: fires with L{None} when the last session and the last such connection is gone, also the second time.
         """
         if grace is not None:
             grace = checkSeconds("grace", grace)
-        if self._closing:
-            for session in list(self.sessions):
-                session.drain(grace).addErrback(lambda _: None)
-            return self._closedWaiters.when()
-        self._closing = True
+        first, self._closing = not self._closing, True
         ports, self._ports = self._ports, []
-        stopped = gatherResults([_stop(port) for port in ports], consumeErrors=True)
         for session in list(self.sessions):
             session.drain(grace).addErrback(lambda _: None)  # each session's error is its own listeners' to know
-        stopped.addBoth(self._portsStopped)
+        for connection in list(self._http1Connections):
+            connection.close(grace)
+        if first:
+            stopped = gatherResults([_stop(port) for port in ports], consumeErrors=True)
+            stopped.addBoth(self._portsStopped)
         return self._closedWaiters.when()
 
     def _portsStopped(self, result: object) -> None:
@@ -538,11 +554,23 @@ class Server(Factory):
         self._closeIfEmpty()
 
     def _closeIfEmpty(self) -> None:
-        if self._stopped and not self.sessions:
+        if self._stopped and not self.sessions and not self._http1Connections:
             self._closedWaiters.fire(None)
 
     def _sessionGone(self, session: ServerSession) -> None:
         self.sessions.discard(session)
+        self._closeIfEmpty()
+
+    def _handedOver(self, link: HandedOverLink, protocol: IProtocol) -> HTTP1Connection:
+        """
+        A connection that speaks HTTP/1.1 is C{http1}'s now.
+        """
+        connection = HTTP1Connection(link, protocol)
+        self._http1Connections.add(connection)
+        return connection
+
+    def _handedOverLost(self, connection: HTTP1Connection) -> None:
+        self._http1Connections.discard(connection)
         self._closeIfEmpty()
 
 
