@@ -10,6 +10,7 @@ from typing import Any
 
 from hpack import Decoder, Encoder
 from hyperframe.frame import (
+    ContinuationFrame,
     DataFrame,
     Frame,
     GoAwayFrame,
@@ -58,7 +59,8 @@ class FramePeer:
     What the other end sends is collected in L{frames}; nothing is answered by itself, not even SETTINGS or PING.
 
     @ivar transport: the other end's transport.
-    @ivar frames: what came, as frames of C{hyperframe}; header blocks are decoded into a C{fields} attribute.
+    @ivar frames: what came, as frames of C{hyperframe}; header blocks are decoded into a C{fields}
+        attribute of the HEADERS or PUSH_PROMISE frame they begin with, once they are whole.
     @ivar lost: whether the other end has let the connection go.
     """
 
@@ -74,6 +76,8 @@ class FramePeer:
         self._client = client
         self._protocol = protocol
         self._unread = bytearray()
+        self._block = bytearray()
+        self._blockOf: HeadersFrame | PushPromiseFrame | None = None
         self._prefaceDue = not client
         self.transport = PipeTransport("server" if client else "client", "client" if client else "server")
         protocol.makeConnection(self.transport)
@@ -268,13 +272,27 @@ class FramePeer:
                 break
             frame.parse_body(memoryview(bytes(self._unread[9 : 9 + length])))
             del self._unread[: 9 + length]
-            if isinstance(frame, (HeadersFrame, PushPromiseFrame)):
-                frame.fields = [  # type: ignore[union-attr]
-                    (bytes(name).decode(), bytes(value).decode())
-                    for name, value in self._decoder.decode(frame.data, raw=True)
-                ]
+            self._lookForFields(frame)
             self.frames.append(frame)
         self._lookForEnd()
+
+    def _lookForFields(self, frame: Frame) -> None:
+        """
+        Decode a header block once its last frame is here.
+        """
+        if isinstance(frame, (HeadersFrame, PushPromiseFrame)):
+            frame.fields = []  # type: ignore[union-attr]
+            self._blockOf = frame
+            self._block.clear()
+        elif not isinstance(frame, ContinuationFrame):
+            return
+        self._block += frame.data
+        if "END_HEADERS" in frame.flags and self._blockOf is not None:
+            self._blockOf.fields = [  # type: ignore[union-attr]
+                (bytes(name).decode(), bytes(value).decode())
+                for name, value in self._decoder.decode(bytes(self._block), raw=True)
+            ]
+            self._blockOf = None
 
     def _lookForEnd(self) -> None:
         """
@@ -317,6 +335,7 @@ def describeFrame(frame: Frame) -> str:
     from txh2session.errors import codeName
 
     name = {
+        ContinuationFrame: "CONTINUATION",
         DataFrame: "DATA",
         HeadersFrame: "HEADERS",
         RstStreamFrame: "RST_STREAM",
