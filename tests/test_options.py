@@ -20,9 +20,8 @@ from txh2session import (
     PaddingStrategy,
     Server,
     ServerStream,
-    Settings,
 )
-from txh2session._frames import HEAD, PREFACE, paddingFor
+from txh2session._frames import HEAD, paddingFor
 from txh2session.testing import FramePeer, requestFields
 
 
@@ -61,7 +60,7 @@ class PaddingTests(SynchronousTestCase):
     What goes over the wire with padding.
     """
 
-    def serve(self, strategy: PaddingStrategy, **options: Any) -> FramePeer:
+    def serve(self, strategy: PaddingStrategy, **settings: int) -> FramePeer:
         """
         Ask a server that pads and pushes, for C{/hello}.
 
@@ -76,7 +75,8 @@ class PaddingTests(SynchronousTestCase):
             stream.end(b"", {"grpc-status": "0"})
 
         server = Server(answer, clock=Clock(), options=Options(padding=strategy))
-        peer = FramePeer.toServer(server, settings=Settings.initial().changed(**options))
+        peer = FramePeer.toServer(server, start=False)
+        peer.start(**settings)
         peer.send(peer.get(1))
         return peer
 
@@ -85,7 +85,7 @@ class PaddingTests(SynchronousTestCase):
         List the frames that may be padded, with the length of their payloads.
         """
         kinds = (DataFrame, HeadersFrame, PushPromiseFrame)
-        return [(type(frame).__name__, frame.body_len) for frame in frames if isinstance(frame, kinds)]
+        return [(type(frame).__name__, len(frame.serialize_body())) for frame in frames if isinstance(frame, kinds)]
 
     def test_none(self) -> None:
         """
@@ -113,7 +113,7 @@ class PaddingTests(SynchronousTestCase):
         frames = peer.take()
         self.assertEqual([name for name, _ in self.lengths(frames)].count("HeadersFrame"), 3)
         for frame in frames:
-            if isinstance(frame, (DataFrame, HeadersFrame, PushPromiseFrame)) and frame.body_len < 16384:
+            if isinstance(frame, (DataFrame, HeadersFrame, PushPromiseFrame)) and len(frame.serialize_body()) < 16384:
                 self.assertEqual(frame.pad_length, 255, frame)
         bodies = [frame for frame in frames if isinstance(frame, DataFrame) and frame.stream_id == 1]
         self.assertEqual([len(frame.data) for frame in bodies], [16384, 20_000 - 16384])
@@ -122,7 +122,7 @@ class PaddingTests(SynchronousTestCase):
         """
         Padding counts for both windows and keeps to them, so that it never makes a body break its limit.
         """
-        peer = self.serve(PaddingStrategy.MAX, initialWindowSize=100)
+        peer = self.serve(PaddingStrategy.MAX, INITIAL_WINDOW_SIZE=100)
         (data,) = [frame for frame in peer.take() if isinstance(frame, DataFrame) and frame.stream_id == 1]
         self.assertEqual((len(data.data), data.body_len), (100, 100))
         peer.send(peer.window(1, 19_900))
@@ -141,7 +141,8 @@ class PaddingTests(SynchronousTestCase):
                 clock=Clock(),
                 options=Options(padding=PaddingStrategy.MAX),
             )
-            peer = FramePeer.toServer(server, settings=Settings.initial().changed(initialWindowSize=window))
+            peer = FramePeer.toServer(server, start=False)
+            peer.start(INITIAL_WINDOW_SIZE=window)
             peer.send(peer.get(1))
             streams[0].respond()
             streams[0].end()
@@ -153,13 +154,16 @@ class PaddingTests(SynchronousTestCase):
         A header block that fills its frame to the last byte and goes on in CONTINUATION is not padded beyond it.
         """
         server = Server(
-            lambda stream, headers: stream.respond({"a": "b" * 30_000}, endStream=True),
+            lambda stream, headers: stream.respond({"a": "\\" * 10_000}, endStream=True),
             clock=Clock(),
             options=Options(padding=PaddingStrategy.MAX),
         )
         peer = FramePeer.toServer(server)
         peer.send(peer.get(1))
-        self.assertEqual(peer.names(), ["HEADERS 1 200 END_STREAM"])
+        first, second = peer.take()
+        self.assertEqual((len(first.serialize_body()), first.pad_length), (16384, 0))
+        self.assertEqual(dict(first.fields)["a"], "\\" * 10_000)
+        self.assertEqual(second.flags, {"END_HEADERS"})
 
 
 class PaddedPairTests(TwoSessions):
@@ -195,16 +199,12 @@ class PaddedClientTests(PaddedPairTests, SynchronousTestCase):
         """
         A request's HEADERS are padded behind the preface.
         """
-        from txh2session.testing import connectedSessions
-
-        both = connectedSessions(
-            lambda stream, headers: stream.end(), clientOptions=Options(padding=PaddingStrategy.MAX)
-        )
-        self.assertIsInstance(both.client, ClientSession)
-        answer = both.client.request().whenResponse()
-        both.pump()
-        self.assertEqual(self.successResultOf(answer).status, 200)
-        self.assertEqual(PREFACE[:3], b"PRI")
+        client = ClientSession("http", "localhost", options=Options(padding=PaddingStrategy.MAX))
+        peer = FramePeer.toClient(client, Clock())
+        client.request()
+        (frame,) = peer.take(HeadersFrame)
+        self.assertEqual(frame.pad_length, 255)
+        self.assertEqual(dict(frame.fields)[":path"], "/")
 
 
 class PaddedServerTests(PaddedPairTests, SynchronousTestCase):
@@ -303,7 +303,7 @@ class StrictnessTests(SynchronousTestCase):
                         raised.append(error)
 
             server = Server(answer, clock=Clock(), options=options)
-            peer = FramePeer.toServer(server, settings=Settings.initial())
+            peer = FramePeer.toServer(server)
             peer.send(peer.get(1))
             self.assertEqual(len(raised), 4 if strict else 0)
             if strict:

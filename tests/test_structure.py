@@ -22,7 +22,7 @@ from h2 import events
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 import txh2session
-from txh2session import Limits, Rate, Settings, Timeouts
+from txh2session import Limits, Options, PaddingStrategy, Rate, Settings, Timeouts
 from txh2session._multiplexer import IGNORED_EVENTS, Multiplexer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,7 +51,7 @@ ON_TOP = FLOORS[-1][1]
 PRIVATE_USERS = {"_pipe", "_framepeer", "testing"}
 """What is on top and may import more than the public names: it stands in for what is below them."""
 
-ENGINE_LIBRARIES = {"_multiplexer": {"h2", "hpack"}, "_framepeer": {"hpack", "hyperframe"}}
+ENGINE_LIBRARIES = {"_multiplexer": {"h2", "hpack", "hyperframe"}, "_framepeer": {"hpack", "hyperframe"}}
 """Who may import h2 and what it is made of.  C{_framepeer} builds frames without h2."""
 
 
@@ -333,7 +333,7 @@ class EventTests(SynchronousTestCase):
         """
         Read the multiplexer's table.
         """
-        engine: Any = Multiplexer(SilentOwner(), False, Settings(), Limits())  # type: ignore[arg-type]
+        engine: Any = Multiplexer(SilentOwner(), False, Settings(), Limits(), Options())  # type: ignore[arg-type]
         table = engine._events
         self.ignored = {event for event, method in table.items() if method == engine._ignored}
         self.handled = set(table) - self.ignored
@@ -370,13 +370,13 @@ class LimitsPageTests(SynchronousTestCase):
         section = page.partition(f"\n## `{name}`")[2].partition("\n## ")[0]
         rows = re.findall(r"^\| `(\w+)` \| `([^`]+)` \|[^|]*\| ([^|]+) \|$", section, flags=re.MULTILINE)
         self.assertEqual(len(rows), section.count("\n| `"), f"a row of {name} cannot be read")
-        return {field: eval(default, {"Rate": Rate}) for field, default, _ in rows}
+        return {field: eval(default, {"Rate": Rate, "PaddingStrategy": PaddingStrategy}) for field, default, _ in rows}
 
     def test_defaults(self) -> None:
         """
         Every field is there, in the code's order, with its default.
         """
-        for each in (Settings, Limits, Timeouts):
+        for each in (Settings, Limits, Timeouts, Options):
             expected = {
                 field.name: field.default if field.default is not MISSING else dict(field.default_factory())
                 for field in fields(each)

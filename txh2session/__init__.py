@@ -10,7 +10,7 @@ change without notice.
 
 from txh2session.client import ClientSession, ClientStream
 from txh2session.connecting import connect, openSession
-from txh2session.constants import FrameFlag, FrameType, SettingID
+from txh2session.constants import FrameFlag, FrameType, PaddingStrategy, SettingID
 from txh2session.errors import (
     BodyTooLong,
     ConnectFailed,
@@ -39,7 +39,7 @@ from txh2session.headers import Headers
 from txh2session.listeners import SessionListener, StreamListener
 from txh2session.server import Server, ServerSession, ServerStream
 from txh2session.session import Session
-from txh2session.settings import Keepalive, Limits, Rate, Settings, Timeouts, packSettings, unpackSettings
+from txh2session.settings import Keepalive, Limits, Options, Rate, Settings, Timeouts, packSettings, unpackSettings
 from txh2session.stream import Stream
 from txh2session.tls import (
     CertificateError,
@@ -81,6 +81,8 @@ __all__ = [
     "Keepalive",
     "LimitExceeded",
     "Limits",
+    "Options",
+    "PaddingStrategy",
     "PeerSpeaksOtherProtocol",
     "PingCancelled",
     "RangeNotSatisfiable",

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from struct import Struct
 from typing import Final, NamedTuple, TypeAlias
 
-from txh2session.constants import FrameFlag, FrameType
+from txh2session.constants import FrameFlag, FrameType, PaddingStrategy
 from txh2session.errors import ErrorCode
 from txh2session.settings import Limits
 
@@ -246,6 +246,30 @@ def buildFrame(kind: int, flags: int, streamID: int, payload: bytes = b"") -> by
     """
     length = len(payload)
     return _head.pack(length >> 8, length & 0xFF, kind, flags, streamID) + payload
+
+
+def paddingFor(strategy: PaddingStrategy, length: int, room: int) -> int:
+    """
+    Say by how many bytes a payload grows for its padding, the byte that tells its length included (RFC 9113 section 6.1).
+
+    @param length: of the payload without.
+    @param room: how many more bytes the frame may have.
+
+    @return: 0 for a frame without padding, up to 256.
+    """
+    if strategy is PaddingStrategy.NONE or room <= 0:
+        return 0
+    wanted = -(HEAD + length) % 8 if strategy is PaddingStrategy.ALIGNED else 256
+    return min(wanted, room)
+
+
+def padded(payload: bytes, extra: int) -> bytes:
+    """
+    Put padding around a payload.
+
+    @param extra: by how much it grows; at least 1.
+    """
+    return b"".join((bytes((extra - 1,)), payload, bytes(extra - 1)))
 
 
 SETTINGS_ACK: Final = buildFrame(SETTINGS, ACK, 0)

@@ -35,7 +35,7 @@ from txh2session.errors import (
     codeName,
 )
 from txh2session.listeners import SessionListener
-from txh2session.settings import Limits, Settings, Timeouts
+from txh2session.settings import Limits, Options, Settings, Timeouts
 from txh2session.stream import Stream
 
 _log = Logger()
@@ -92,10 +92,12 @@ class SessionLife(Telling[SessionListener]):
         limits: Limits | None = None,
         timeouts: Timeouts | None = None,
         listener: SessionListener | None = None,
+        options: Options | None = None,
     ) -> None:
         self._settings = settings or Settings()
         self._limits = limits or Limits()
         self._timeouts = timeouts or Timeouts()
+        self._options = options or Options()
         self._listeners: tuple[SessionListener, ...] = () if listener is None else (listener,)
         self._state = SessionState.CONNECTING
         self._engine = self._makeEngine()

@@ -94,32 +94,37 @@ def listSize(fields: Iterable[Field]) -> int:
     return sum(len(name) + len(value) + 32 for name, value in fields)
 
 
-def _checkValues(fields: Iterable[Field]) -> list[Field]:
+def _checkValues(fields: Iterable[Field], strictBlanks: bool) -> list[Field]:
     """
     Check all values of a received list at once (RFC 9110 section 5.5, RFC 9113 section 8.2.1).
+
+    @param strictBlanks: whether none may begin or end with a blank or a tab.
 
     @return: the list.
     """
     fields = list(fields)
     values = [value for _, value in fields]
     joined = b"".join(values)
-    if len(joined.translate(None, CONTROLS)) == len(joined) and [value.strip(BLANK) for value in values] == values:
+    if len(joined.translate(None, CONTROLS)) == len(joined) and (
+        not strictBlanks or [value.strip(BLANK) for value in values] == values
+    ):
         return fields
     for name, value in fields:
-        if value.strip(BLANK) != value or len(value.translate(None, CONTROLS)) != len(value):
+        if (strictBlanks and value.strip(BLANK) != value) or len(value.translate(None, CONTROLS)) != len(value):
             raise MalformedMessage(f"value of {shown(name)}")
     raise AssertionError("a list was wrong and none of its fields")  # pragma: no cover
 
 
-def checkRequest(fields: Iterable[Field], extendedConnect: bool) -> RequestFacts:
+def checkRequest(fields: Iterable[Field], extendedConnect: bool, strictBlanks: bool = True) -> RequestFacts:
     """
     Check a received request (RFC 9113 sections 8.2, 8.3 and 8.5, RFC 8441 section 4).
 
     @param extendedConnect: whether we announced SETTINGS_ENABLE_CONNECT_PROTOCOL.
+    @param strictBlanks: whether values may not begin or end with blanks.
 
     @raise MalformedMessage: saying what is wrong.
     """
-    fields = _checkValues(fields)
+    fields = _checkValues(fields, strictBlanks)
     pseudo: dict[bytes, bytes] = {}
     contentLength: int | None = None
     host: bytes | None = None
@@ -243,13 +248,13 @@ class ResponseFacts(NamedTuple):
     contentLength: int | None
 
 
-def checkResponse(fields: Iterable[Field]) -> ResponseFacts:
+def checkResponse(fields: Iterable[Field], strictBlanks: bool = True) -> ResponseFacts:
     """
     Check a received response, final or informational (RFC 9113 sections 8.2, 8.3.2 and 8.6).
 
     @raise MalformedMessage: saying what is wrong.
     """
-    fields = _checkValues(fields)
+    fields = _checkValues(fields, strictBlanks)
     status = 0
     contentLength: int | None = None
     regular = False
@@ -276,13 +281,13 @@ def checkResponse(fields: Iterable[Field]) -> ResponseFacts:
     return ResponseFacts(status, contentLength)
 
 
-def checkTrailers(fields: Iterable[Field]) -> None:
+def checkTrailers(fields: Iterable[Field], strictBlanks: bool = True) -> None:
     """
     Check received trailers (RFC 9113 section 8.1).
 
     @raise MalformedMessage: saying what is wrong.
     """
-    fields = _checkValues(fields)
+    fields = _checkValues(fields, strictBlanks)
     for name, value in fields:
         kind = _kinds.get(name)
         if kind is None:

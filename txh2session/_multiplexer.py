@@ -50,22 +50,24 @@ from h2.settings import Settings as H2Settings
 from h2.stream import StreamInputs
 from hpack import HPACKError, NeverIndexedHeaderTuple
 from hpack.table import HeaderTable, table_entry_size
+from hyperframe.frame import HeadersFrame, PushPromiseFrame
 
 from txh2session import _frames as frames
 from txh2session._engine import EngineOwner, EngineState, StreamWindows
 from txh2session._fields import Field
-from txh2session._frames import ConnectionFault
+from txh2session._frames import ConnectionFault, paddingFor
 from txh2session._outlet import Outlet
 from txh2session._priority import Priority
 from txh2session._rules import FrameRules, StreamFault
 from txh2session._streams import Record
 from txh2session._tuning import WindowTuner
-from txh2session.constants import SettingID
+from txh2session.constants import PaddingStrategy, SettingID
 from txh2session.errors import ErrorCode
 from txh2session.headers import Headers
 from txh2session.settings import (
     MAX_WINDOW,
     Limits,
+    Options,
     Settings,
     packEntries,
 )
@@ -111,16 +113,40 @@ class _Connection(H2Connection):
         return super()._receive_frame(frame)
 
 
+class _PaddingConnection(_Connection):
+    """
+    The same, whose HEADERS and PUSH_PROMISE frames are padded; DATA is not h2's to send.
+    """
+
+    padding = PaddingStrategy.NONE
+
+    def _prepare_for_sending(self, frames: list[Any]) -> None:
+        for frame in frames:
+            if isinstance(frame, (HeadersFrame, PushPromiseFrame)):
+                length = len(frame.serialize_body())
+                extra = paddingFor(self.padding, length, self.max_outbound_frame_size - length)
+                if extra:
+                    frame.flags.add("PADDED")
+                    frame.pad_length = extra - 1
+        super()._prepare_for_sending(frames)
+
+
 class Multiplexer(FrameRules):
     """
     One HTTP/2 connection.  See L{Engine<txh2session._engine.Engine>} for the verbs.
     """
 
-    def __init__(self, owner: EngineOwner, client: bool, settings: Settings, limits: Limits) -> None:
-        super().__init__(owner, client, settings, limits)
+    def __init__(self, owner: EngineOwner, client: bool, settings: Settings, limits: Limits, options: Options) -> None:
+        super().__init__(owner, client, settings, limits, options)
         self._conn = self._makeConnection(settings)
         self._outlet = Outlet(
-            self._conn, self._table, _encodable, self._endSentBelow, limits.sendHighWater, limits.sendLowWater
+            self._conn,
+            self._table,
+            _encodable,
+            self._endSentBelow,
+            limits.sendHighWater,
+            limits.sendLowWater,
+            options.padding,
         )
         self._tuner = WindowTuner()
         self._creditGiven = 0.0
@@ -141,16 +167,19 @@ class Multiplexer(FrameRules):
         """
         Set h2 up so that it never enforces a setting the peer may not know yet: its own limits are out of reach.
         """
-        conn = _Connection(
-            H2Configuration(
-                client_side=self._client,
-                header_encoding=None,
-                validate_outbound_headers=False,
-                normalize_outbound_headers=False,
-                validate_inbound_headers=False,
-                normalize_inbound_headers=False,
-            )
+        configuration = H2Configuration(
+            client_side=self._client,
+            header_encoding=None,
+            validate_outbound_headers=False,
+            normalize_outbound_headers=False,
+            validate_inbound_headers=False,
+            normalize_inbound_headers=False,
         )
+        if self._options.padding:
+            conn: _Connection = _PaddingConnection(configuration)
+            conn.padding = self._options.padding  # type: ignore[attr-defined]
+        else:
+            conn = _Connection(configuration)
         conn.local_settings = H2Settings(
             client=self._client,
             initial_values={

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from txh2session._frames import DATA, END_STREAM, HEAD, buildFrame
+from txh2session._frames import DATA, END_STREAM, HEAD, PADDED, buildFrame, padded, paddingFor
 from txh2session._outbound import Scheduler, SendQueue
 from txh2session._streams import Record, StreamTable
+from txh2session.constants import PaddingStrategy
 from txh2session.headers import Headers
 
 
@@ -56,6 +57,7 @@ class Outlet:
         endBelow: Callable[[int], object],
         highWater: int,
         lowWater: int,
+        padding: PaddingStrategy,
     ) -> None:
         """
         @param encode: makes of headers what the writer takes.
@@ -67,6 +69,7 @@ class Outlet:
         self._endBelow = endBelow
         self._highWater = highWater
         self._lowWater = lowWater
+        self._padding = padding
         self._control: list[bytes] = []
         self._scheduler = Scheduler()
         self._blocked: set[int] = set()
@@ -133,7 +136,8 @@ class Outlet:
         """
         if record.trailers is None:
             self._endBelow(record.streamID)
-            self.emit(buildFrame(DATA, END_STREAM, record.streamID))
+            window = min(self._writer.local_flow_control_window(record.streamID), self._writer.max_outbound_frame_size)
+            self._emitData(record.streamID, b"", END_STREAM, window)
         else:
             self.framesSent += 1
             self._writer.send_headers(record.streamID, self._encode(record.trailers), end_stream=True)
@@ -205,18 +209,15 @@ class Outlet:
         record = self._table.open[streamID]
         queue = record.queue
         assert queue is not None  # only streams with something queued are in line
-        data = queue.take(min(window, writer.max_outbound_frame_size))
+        largest = min(window, writer.max_outbound_frame_size)
+        data = queue.take(largest)
         record.movedAt = self._tick
         last = queue.ended and not queue.size
-        # DATA is framed here and h2 only moved along: it would copy each frame twice more.
-        size = len(data)
-        writer.outbound_flow_control_window -= size
-        writer.streams[streamID].outbound_flow_control_window -= size
+        flags = 0
         if last and record.trailers is None:
             self._endBelow(streamID)
-            self.emit(buildFrame(DATA, END_STREAM, streamID, data))
-        else:
-            self.emit(buildFrame(DATA, 0, streamID, data))
+            flags = END_STREAM
+        size = self._emitData(streamID, data, flags, largest)
         if not queue.size:
             scheduler.block(streamID)
         scheduler.served(streamID)
@@ -225,6 +226,27 @@ class Outlet:
         elif last:
             record.localOpen = False
         return record, size + HEAD
+
+    def _emitData(self, streamID: int, data: bytes, flags: int, largest: int) -> int:
+        """
+        Queue a DATA frame.  It is made here and h2 only moved along, which would copy it twice more.
+
+        @param largest: how long its payload may become by padding.
+
+        @return: how long it is.
+        """
+        size = len(data)
+        if self._padding:
+            extra = paddingFor(self._padding, size, largest - size)
+            if extra:
+                data = padded(data, extra)
+                flags |= PADDED
+                size += extra
+        writer = self._writer
+        writer.outbound_flow_control_window -= size
+        writer.streams[streamID].outbound_flow_control_window -= size
+        self.emit(buildFrame(DATA, flags, streamID, data))
+        return size
 
     def stalled(self) -> list[int]:
         """

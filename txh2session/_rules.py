@@ -35,6 +35,7 @@ from txh2session.settings import (
     DEFAULT_WINDOW,
     MAX_WINDOW,
     Limits,
+    Options,
     SettingFault,
     Settings,
     applyReceived,
@@ -64,10 +65,12 @@ class FrameRules:
     @ivar remoteSettings: the peer's, as last received.
     """
 
-    def __init__(self, owner: EngineOwner, client: bool, settings: Settings, limits: Limits) -> None:
+    def __init__(self, owner: EngineOwner, client: bool, settings: Settings, limits: Limits, options: Options) -> None:
         self._owner = owner
         self._client = client
         self._limits = limits
+        self._options = options
+        self._strictBlanks = options.strictFieldWhitespace
         self.localSettings = Settings.initial()
         self.remoteSettings = Settings.initial()
         self._announced: deque[Settings] = deque([settings])
@@ -533,7 +536,7 @@ class FrameRules:
     def _requestArrived(self, streamID: int, fields: Iterable[Field], ended: bool) -> None:
         headers = self._wrap(fields)
         try:
-            facts = checkRequest(fields, self._announced[-1].enableConnectProtocol)
+            facts = checkRequest(fields, self._announced[-1].enableConnectProtocol, self._strictBlanks)
         except MalformedMessage as malformed:
             raise StreamFault(ErrorCode.PROTOCOL_ERROR, f"malformed request: {malformed}") from malformed
         if ended and facts.contentLength:
@@ -562,7 +565,7 @@ class FrameRules:
     def _promiseArrived(self, parentID: int, streamID: int, fields: Iterable[Field]) -> None:
         headers = self._wrap(fields)
         try:
-            facts = checkRequest(fields, False)
+            facts = checkRequest(fields, False, self._strictBlanks)
         except MalformedMessage as malformed:
             raise StreamFault(ErrorCode.PROTOCOL_ERROR, f"malformed promise: {malformed}") from malformed
         if facts.method not in (b"GET", b"HEAD") or facts.contentLength:
@@ -577,7 +580,7 @@ class FrameRules:
         record = self._streams[streamID]
         headers = self._wrap(fields)
         try:
-            facts = checkResponse(fields)
+            facts = checkResponse(fields, self._strictBlanks)
         except MalformedMessage as malformed:
             raise StreamFault(ErrorCode.PROTOCOL_ERROR, f"malformed response: {malformed}") from malformed
         if record.method == b"HEAD" or facts.status in (204, 304):
@@ -600,7 +603,7 @@ class FrameRules:
             raise StreamFault(ErrorCode.ENHANCE_YOUR_CALM, "too many informational responses")
         headers = self._wrap(fields)
         try:
-            checkResponse(fields)
+            checkResponse(fields, self._strictBlanks)
         except MalformedMessage as malformed:
             raise StreamFault(ErrorCode.PROTOCOL_ERROR, f"malformed response: {malformed}") from malformed
         self._owner.informationReceived(streamID, headers)
@@ -609,7 +612,7 @@ class FrameRules:
         record = self._streams[streamID]
         headers = self._wrap(fields)
         try:
-            checkTrailers(fields)
+            checkTrailers(fields, self._strictBlanks)
         except MalformedMessage as malformed:
             raise StreamFault(ErrorCode.PROTOCOL_ERROR, f"malformed trailers: {malformed}") from malformed
         if record.awaited is not None and record.arrived != record.awaited:

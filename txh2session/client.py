@@ -24,7 +24,7 @@ from txh2session.headers import Headers, HeadersLike, requestHeaders
 from txh2session.listeners import SessionListener
 from txh2session.protocol import describe
 from txh2session.session import Session
-from txh2session.settings import Limits, Settings, Timeouts
+from txh2session.settings import Limits, Options, Settings, Timeouts
 from txh2session.stream import Stream
 
 _BODILESS = frozenset({b"GET", b"HEAD", b"DELETE"})
@@ -155,8 +155,9 @@ class ClientSession(Session):
         limits: Limits | None = None,
         timeouts: Timeouts | None = None,
         listener: SessionListener | None = None,
+        options: Options | None = None,
     ) -> None:
-        super().__init__(settings, limits, timeouts, listener)
+        super().__init__(settings, limits, timeouts, listener, options)
         self.scheme = scheme
         self.authority = authority
         self._pending: deque[ClientStream] = deque()
@@ -179,9 +180,13 @@ class ClientSession(Session):
 
         @raise InvalidHeader: for headers that may not be sent.
         """
-        checked = requestHeaders(headers, self.scheme.encode("ascii"), self.authority.encode("ascii"))
+        checked = requestHeaders(
+            headers, self.scheme.encode("ascii"), self.authority.encode("ascii"), self._options.strictSingleValues
+        )
         if priority is not None:
-            checked = Headers([*checked.rawHeaders, (b"priority", priority)], checked.sensitive)
+            checked = Headers(
+                [*checked.rawHeaders, (b"priority", priority)], checked.sensitive, self._options.strictSingleValues
+            )
         if endStream is None:
             endStream = checked.get(b":method") in _BODILESS
         stream = ClientStream(self, checked, endStream)

@@ -25,7 +25,7 @@ from txh2session.errors import (
 )
 from txh2session.listeners import SessionListener
 from txh2session.protocol import HTTP2Protocol, describe
-from txh2session.settings import Limits, Settings, Timeouts
+from txh2session.settings import Limits, Options, Settings, Timeouts
 from txh2session.tls import clientContextFactory
 
 
@@ -106,6 +106,7 @@ def openSession(
     limits: Limits | None = None,
     timeouts: Timeouts | None = None,
     listener: SessionListener | None = None,
+    options: Options | None = None,
 ) -> ClientSession:
     """
     Begin to connect to a server and return the session at once, still connecting: requests may be made and wait.
@@ -118,7 +119,7 @@ def openSession(
     """
     scheme, host, port, authority = _parsed(url)
     chosen = timeouts or Timeouts()
-    session = ClientSession(scheme, authority, settings, limits, chosen, listener)
+    session = ClientSession(scheme, authority, settings, limits, chosen, listener, options)
     if endpoint is None:
         endpoint = HostnameEndpoint(reactor, host, port, timeout=chosen.connect or 30)
     if scheme == "https":
@@ -138,6 +139,7 @@ def connect(
     limits: Limits | None = None,
     timeouts: Timeouts | None = None,
     listener: SessionListener | None = None,
+    options: Options | None = None,
 ) -> Deferred[ClientSession]:
     """
     Connect to a server: over TLS with ALPN to an C{https:} URL, in clear text with prior knowledge to an C{http:} one.
@@ -151,6 +153,7 @@ def connect(
     @param limits: what the session may cost.
     @param timeouts: how long things may take.
     @param listener: told what happens to the session.
+    @param options: how messages are made and judged.
 
     @return: fires with the L{ClientSession} when the server's SETTINGS have arrived, so that it surely speaks HTTP/2; fails
         with a L{ConnectFailed<txh2session.ConnectFailed>} that names the stage, or with the session's error.  Cancelling it
@@ -168,6 +171,7 @@ def connect(
         limits=limits,
         timeouts=timeouts,
         listener=listener,
+        options=options,
     )
 
     def cancelled(waiting: Deferred[ClientSession]) -> None:

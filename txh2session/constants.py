@@ -42,6 +42,20 @@ class FrameFlag(IntFlag):
     PRIORITY = 0x20
 
 
+class PaddingStrategy(IntEnum):
+    """
+    How much padding frames are sent with, so that their length says less of what is in them (RFC 9113 section 10.7; Node's
+    reference 11.28).
+    """
+
+    NONE = 0
+    """None."""
+    ALIGNED = 1
+    """As much as makes the frame, with its nine bytes of head, a multiple of eight bytes long."""
+    MAX = 2
+    """As much as there can be: 255 bytes and the one that says so."""
+
+
 class SettingID(IntEnum):
     """
     Identifiers of settings (RFC 9113 section 6.5.2, RFC 8441 section 3, RFC 9218 section 2.1): those that have a field in

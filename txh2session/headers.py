@@ -59,13 +59,17 @@ class Headers:
     _fields: list[Field]
     sensitive: frozenset[bytes]
 
-    def __init__(self, headers: HeadersLike = (), sensitive: Iterable[HeaderText] = ()) -> None:
+    def __init__(
+        self, headers: HeadersLike = (), sensitive: Iterable[HeaderText] = (), strictSingleValues: bool = True
+    ) -> None:
         """
         Normalise a header list for sending.
 
         @param headers: a mapping or pairs, in text or bytes.
         @param sensitive: names never to be indexed.  C{authorization}, C{proxy-authorization} and short C{cookie}
             fields always are.
+        @param strictSingleValues: whether a field that has one value only, such as C{content-type}, may not occur twice.
+            Where it may, pseudo-header fields, C{content-length} and C{host} still may not.
 
         @raise InvalidHeader: for a name or a value that must not be sent.
         """
@@ -74,7 +78,7 @@ class Headers:
             self._fields = headers._fields
             self.sensitive = headers.sensitive | named
             return
-        self._fields = _normalise(headers)
+        self._fields = _normalise(headers, strictSingleValues)
         self.sensitive = named
 
     @classmethod
@@ -279,7 +283,7 @@ def _wireValue(name: bytes, value: object) -> bytes:
     return wire.strip(BLANK)
 
 
-def _normalise(headers: HeadersLike) -> list[Field]:
+def _normalise(headers: HeadersLike, strict: bool) -> list[Field]:
     """
     Make wire fields, pseudo-header fields first, and hold them to what is the same for every message (Node's reference
     12.1 to 12.6).
@@ -297,13 +301,13 @@ def _normalise(headers: HeadersLike) -> list[Field]:
             if isinstance(value, (str, bytes, int)):
                 wire = _wireValue(name, value)
                 if special:
-                    _checkSendable(name, wire, once, seen)
+                    _checkSendable(name, wire, once, seen, strict)
                 into.append((name, wire))
             elif isinstance(value, Iterable) and not isinstance(value, (bytearray, memoryview, Mapping)):
                 for each in value:
                     wire = _wireValue(name, each)
                     if special:
-                        _checkSendable(name, wire, once, seen)
+                        _checkSendable(name, wire, once, seen, strict)
                     into.append((name, wire))
             else:
                 raise InvalidHeader(
@@ -317,9 +321,9 @@ def _normalise(headers: HeadersLike) -> list[Field]:
     return pseudo + plain
 
 
-def _checkSendable(name: bytes, value: bytes, once: bool, seen: set[bytes]) -> None:
+def _checkSendable(name: bytes, value: bytes, once: bool, seen: set[bytes], strict: bool) -> None:
     if once:
-        if name in seen:
+        if name in seen and (strict or name in _ALWAYS_SINGLE or name[0] == 58):
             raise InvalidHeader(f"{asText(name)} has one value only")
         seen.add(name)
         if name == b"content-length" and not isLength(value):
@@ -328,16 +332,25 @@ def _checkSendable(name: bytes, value: bytes, once: bool, seen: set[bytes]) -> N
         raise InvalidHeader(f"{asText(name)} belongs to HTTP/1.1 connections (RFC 9113 section 8.2.2)")
 
 
-def requestHeaders(headers: HeadersLike, scheme: bytes, authority: bytes) -> Headers:
+_ALWAYS_SINGLE: Final = frozenset({b"content-length", b"host"})
+"""Where a message ends and whom it is for has one answer, or those who read it differ (RFC 9112 section 11.2)."""
+
+
+def _given(headers: HeadersLike, strict: bool) -> Headers:
+    return headers if isinstance(headers, Headers) else Headers(headers, (), strict)
+
+
+def requestHeaders(headers: HeadersLike, scheme: bytes, authority: bytes, strict: bool = True) -> Headers:
     """
     Complete and check the header list of a request (RFC 9113 sections 8.3.1 and 8.5; Node's reference 7.1, 12.7, 12.10).
 
     @param scheme: for C{:scheme} where the caller gives none.
     @param authority: for C{:authority} where the caller gives neither that nor C{host}.
+    @param strict: see C{strictSingleValues} of L{Headers}.
 
     @raise InvalidHeader: if it may not be sent as a request.
     """
-    given = headers if isinstance(headers, Headers) else Headers(headers)
+    given = _given(headers, strict)
     pseudo: dict[bytes, bytes] = {}
     plain: list[Field] = []
     host: bytes | None = None
@@ -369,7 +382,7 @@ _REQUEST_ORDER: Final = (b":method", b":authority", b":scheme", b":path", b":pro
 """As browsers and Node send them."""
 
 
-def responseHeaders(headers: HeadersLike | None, date: bytes | None) -> Headers:
+def responseHeaders(headers: HeadersLike | None, date: bytes | None, strict: bool = True) -> Headers:
     """
     Complete and check the header list of a final response (Node's reference 10.1, 12.8).
 
@@ -377,7 +390,7 @@ def responseHeaders(headers: HeadersLike | None, date: bytes | None) -> Headers:
 
     @raise InvalidHeader: if it may not be sent as a response.
     """
-    given = Headers() if headers is None else headers if isinstance(headers, Headers) else Headers(headers)
+    given = _given(() if headers is None else headers, strict)
     fields = given._fields
     if fields and fields[0][0] == b":status":
         status = fields[0][1]
@@ -393,13 +406,13 @@ def responseHeaders(headers: HeadersLike | None, date: bytes | None) -> Headers:
     return Headers.received(fields, given.sensitive)
 
 
-def informationalHeaders(headers: HeadersLike) -> Headers:
+def informationalHeaders(headers: HeadersLike, strict: bool = True) -> Headers:
     """
     Check the header list of a 1xx response (RFC 9113 section 8.1; Node's reference 10.3).
 
     @raise InvalidHeader: if C{:status} is missing, is 101 or is not 1xx.
     """
-    given = headers if isinstance(headers, Headers) else Headers(headers)
+    given = _given(headers, strict)
     status = given.get(b":status", b"")
     if not (len(status) == 3 and status.isdigit() and status[:1] == b"1"):
         raise InvalidHeader(f":status of an informational response is between 100 and 199, not {shown(status)}")
@@ -410,14 +423,14 @@ def informationalHeaders(headers: HeadersLike) -> Headers:
     return given
 
 
-def trailerHeaders(headers: HeadersLike) -> Headers:
+def trailerHeaders(headers: HeadersLike, strict: bool = True) -> Headers:
     """
     Check a list of trailers (RFC 9113 section 8.1).
 
     @raise InvalidHeader: if it has a pseudo-header field, or C{content-length}, which comes too late there (RFC 9110
         section 6.5.1).
     """
-    given = headers if isinstance(headers, Headers) else Headers(headers)
+    given = _given(headers, strict)
     for name, _ in given._fields:
         if name[0] == 58:
             raise InvalidHeader(f"{asText(name)}: trailers have no pseudo-header fields")

@@ -40,7 +40,7 @@ from txh2session.headers import BODILESS, Headers, HeadersLike, informationalHea
 from txh2session.listeners import SessionListener
 from txh2session.protocol import HTTP2Protocol
 from txh2session.session import Session
-from txh2session.settings import MAX_WINDOW, Limits, Settings, Timeouts, checkSeconds
+from txh2session.settings import MAX_WINDOW, Limits, Options, Settings, Timeouts, checkSeconds
 from txh2session.stream import Stream
 
 _log = Logger()
@@ -111,7 +111,7 @@ class ServerStream(Stream):
         @raise InvalidHeader: for headers that may not be sent; nothing has been sent then.
         @raise InvalidState: the second time, or on a stream that is closed.
         """
-        checked = responseHeaders(headers, _date.now())
+        checked = responseHeaders(headers, _date.now(), self._owner._options.strictSingleValues)
         self._sending = nextSending(self._sending, "respond")
         self.sentHeaders = checked
         if checked.status in BODILESS or self.headRequest:
@@ -134,7 +134,7 @@ class ServerStream(Stream):
         @raise InvalidHeader: if C{:status} is missing, 101, or not between 100 and 199.
         @raise InvalidState: after L{respond}, or on a stream that is closed.
         """
-        checked = informationalHeaders(headers)
+        checked = informationalHeaders(headers, self._owner._options.strictSingleValues)
         self._sending = nextSending(self._sending, "inform")
         self.sentInformation.append(checked)
         assert self.id is not None
@@ -172,7 +172,10 @@ class ServerStream(Stream):
         @raise InvalidHeader: for headers that may not be sent, and for a method that is not GET or HEAD.
         """
         checked = requestHeaders(
-            headers, self.headers.get(b":scheme", b"https"), (self.headers.authority or "").encode("ascii", "replace")
+            headers,
+            self.headers.get(b":scheme", b"https"),
+            (self.headers.authority or "").encode("ascii", "replace"),
+            self._owner._options.strictSingleValues,
         )
         if checked.get(b":method") not in (b"GET", b"HEAD"):
             raise InvalidHeader("what is pushed answers GET or HEAD (RFC 9113 section 8.4)")
@@ -287,7 +290,7 @@ class ServerSession(Session):
     """
 
     def __init__(self, server: Server) -> None:
-        super().__init__(server.settings, server.limits, server.timeouts, server.listener)
+        super().__init__(server.settings, server.limits, server.timeouts, server.listener, server.options)
         self.server = server
         self._draining = False
         self._handedOver: HTTP1Connection | None = None
@@ -442,6 +445,7 @@ class Server(Factory):
         limits: Limits | None = None,
         timeouts: Timeouts | None = None,
         listener: SessionListener | None = None,
+        options: Options | None = None,
         http1: IProtocolFactory | None = None,
         origins: Sequence[str | bytes] = (),
         clock: IReactorTime | None = None,
@@ -454,6 +458,7 @@ class Server(Factory):
         @param limits: what one session may cost.
         @param timeouts: how long things may take.
         @param listener: told what happens to each session.
+        @param options: how messages are made and judged.
         @param http1: a factory (a L{twisted.web.server.Site}, say) for clients that speak HTTP/1.1, on the same port.
         @param origins: URLs of the origins that connections may be used for; over TLS each client is told of them at once
             (RFC 8336; Node's reference 11.40).
@@ -467,6 +472,7 @@ class Server(Factory):
         self.limits = limits or Limits()
         self.timeouts = timeouts or Timeouts()
         self.listener = listener
+        self.options = options or Options()
         self.http1 = http1
         self.origins = originsOf(origins)
         self.clock = clock

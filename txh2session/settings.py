@@ -1,6 +1,7 @@
 """
 What can be configured, as frozen values that are checked when they are made: L{Settings} is what goes over the wire in
-SETTINGS frames, L{Limits} is what a peer may cost us, L{Timeouts} is how long it may take.
+SETTINGS frames, L{Limits} is what a peer may cost us, L{Timeouts} is how long it may take, L{Options} is how messages are
+made and judged where the RFCs leave a choice, or somebody needs one.
 
 Every default has its source beside it.  The module does no I/O and knows no session; both sides' settings, ours and the
 peer's, are L{Settings} objects, so that a question about either has the same spelling.
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from txh2session.constants import SettingID
+from txh2session.constants import PaddingStrategy, SettingID
 from txh2session.errors import ErrorCode, InvalidSetting
 
 MAX_WINDOW: Final = 2**31 - 1
@@ -424,6 +425,38 @@ class Timeouts:
                     raise InvalidSetting(f"keepalive is a Keepalive or None, not {value!r}")
             elif not (value is None and each.name == "idle"):
                 checkSeconds(each.name, value)
+
+
+@dataclass(frozen=True)
+class Options:
+    """
+    How messages are made and judged.
+
+    @ivar padding: how much padding DATA, HEADERS and PUSH_PROMISE frames get, where their windows leave room for it (Node's
+        reference 11.28).
+    @ivar strictFieldWhitespace: whether a received message is malformed if a field's value begins or ends with a blank or a
+        tab, as RFC 9113 section 8.2.1 has it.  False hands such values on as they came, blanks included: for proxies and
+        tests that meet peers who send them (Node's reference 11.34).
+    @ivar strictSingleValues: whether fields that have one value only, such as C{content-type}, are refused on the way out
+        when they are given twice.  False sends them; pseudo-header fields, C{content-length} and C{host} stay single
+        (Node's reference 11.35).
+    """
+
+    padding: PaddingStrategy = PaddingStrategy.NONE
+    strictFieldWhitespace: bool = True
+    strictSingleValues: bool = True
+
+    def __post_init__(self) -> None:
+        """
+        Check every value.
+
+        @raise InvalidSetting: for what is not of the field's type.
+        """
+        if not isinstance(self.padding, PaddingStrategy):
+            raise InvalidSetting(f"padding is a PaddingStrategy, not {self.padding!r}")
+        for name in ("strictFieldWhitespace", "strictSingleValues"):
+            if not isinstance(getattr(self, name), bool):
+                raise InvalidSetting(f"{name} is True or False, not {getattr(self, name)!r}")
 
 
 def checkSeconds(name: str, value: object) -> float:

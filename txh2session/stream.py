@@ -38,7 +38,7 @@ from txh2session.errors import (
 )
 from txh2session.headers import Headers, HeadersLike, trailerHeaders
 from txh2session.listeners import StreamListener
-from txh2session.settings import Limits, checkSeconds
+from txh2session.settings import Limits, Options, checkSeconds
 from txh2session.snapshots import StreamSnapshot, StreamStatistics
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class StreamOwner(Protocol):
     """
 
     _limits: Limits
+    _options: Options
 
     @property
     def _engine(self) -> Engine:
@@ -254,7 +255,7 @@ class Stream(Telling[StreamListener]):
         @raise InvalidState: if it was ended before.
         @raise InvalidHeader: for trailers that may not be sent; nothing has been sent then.
         """
-        checked = None if trailers is None else trailerHeaders(trailers)
+        checked = None if trailers is None else trailerHeaders(trailers, self._owner._options.strictSingleValues)
         if data is not None and not isinstance(data, bytes):
             data = _asBytes(data)
         if self._refuses("end"):

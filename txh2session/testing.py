@@ -21,7 +21,7 @@ from txh2session.client import ClientSession
 from txh2session.listeners import SessionListener
 from txh2session.protocol import HTTP2Protocol
 from txh2session.server import Server, ServerSession, StreamReceived
-from txh2session.settings import Limits, Settings, Timeouts
+from txh2session.settings import Limits, Options, Settings, Timeouts
 
 __all__ = [
     "ConnectedSessions",
@@ -82,10 +82,12 @@ def connectedSessions(
     limits: Limits | None = None,
     timeouts: Timeouts | None = None,
     listener: SessionListener | None = None,
+    options: Options | None = None,
     clientSettings: Settings | None = None,
     clientLimits: Limits | None = None,
     clientTimeouts: Timeouts | None = None,
     clientListener: SessionListener | None = None,
+    clientOptions: Options | None = None,
     pump: bool = True,
 ) -> ConnectedSessions:
     """
@@ -95,12 +97,20 @@ def connectedSessions(
     @param chunk: how many bytes are delivered at once.
     @param pump: whether to move the first bytes, so that both sides know each other's settings.
 
-    The parameters C{settings} to C{listener} are the server's, those that begin with C{client} the client's.
+    The parameters C{settings} to C{options} are the server's, those that begin with C{client} the client's.
     """
     clock = clock or Clock()
-    server = Server(streamReceived, settings=settings, limits=limits, timeouts=timeouts, listener=listener, clock=clock)
+    server = Server(
+        streamReceived,
+        settings=settings,
+        limits=limits,
+        timeouts=timeouts,
+        listener=listener,
+        options=options,
+        clock=clock,
+    )
     client = ClientSession(
-        "http", "localhost", clientSettings, clientLimits, clientTimeouts or Timeouts(), clientListener
+        "http", "localhost", clientSettings, clientLimits, clientTimeouts or Timeouts(), clientListener, clientOptions
     )
     near = HTTP2Protocol(client, clientTimeouts or Timeouts(), clock, server=False)
     far = server.buildProtocol(None)
