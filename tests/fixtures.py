@@ -56,6 +56,10 @@ class Recorder(SessionListener, StreamListener):
         """Write it down."""
         self.log.append(("limit", limit))
 
+    def frameNotSent(self, what: Any, *facts: Any) -> None:
+        """Write it down."""
+        self.log.append(("not sent", *facts))
+
     def sessionClosed(self, session: Session, error: Exception | None) -> None:
         """Write it down."""
         self.log.append(("session closed", error))

@@ -612,7 +612,7 @@ class BothRoles(TwoSessions):
         for arguments in (("x",), (0, "x"), (0, 0, "x"), (0, True)):
             with self.assertRaises(TypeError):
                 near.goaway(*arguments)
-        for arguments in ((-1,), (2**32,), (0, 2**31)):
+        for arguments in ((-1,), (2**32,), (0, 2**31), (0, 0, bytes(16384 - 7))):
             with self.assertRaises(ValueError):
                 near.goaway(*arguments)
         both.pump()

@@ -18,6 +18,7 @@ from txh2session.errors import (
     ConnectFailed,
     ErrorCode,
     Initiator,
+    StreamError,
     StreamRefused,
 )
 from txh2session.headers import Headers, HeadersLike, requestHeaders
@@ -106,6 +107,8 @@ class ClientStream(Stream):
         """
         session = self.session
         assert self.sentHeaders is not None
+        if not self._fits(self.sentHeaders):
+            return
         early, self._early = self._early, []
         bodiless = self._endEarly or (self._sending is Sending.ENDED and not early and self.sentTrailers is None)
         streamID = session._engine.openStream(self.sentHeaders, bodiless)
@@ -126,6 +129,11 @@ class ClientStream(Stream):
             session._engine.end(streamID, self.sentTrailers)
         if self.bufferSize < session._limits.sendHighWater:
             self._guarded(self._drained)
+
+    def _unsendable(self, reason: str) -> StreamError:
+        if self.id is not None:
+            return super()._unsendable(reason)
+        return StreamRefused(reason, ErrorCode.REFUSED_STREAM, Initiator.LOCAL, processed=False)
 
     def _headersCame(self, headers: Headers) -> None:
         if self._responseWaiters is not None:

@@ -27,7 +27,7 @@ from txh2session._fields import (
     isLength,
     shown,
 )
-from txh2session._messages import MalformedMessage, checkTarget
+from txh2session._messages import MalformedMessage, checkTarget, listSize
 from txh2session.errors import InvalidHeader
 
 HeadersLike: TypeAlias = (
@@ -97,6 +97,14 @@ class Headers:
         The pairs of name and value in the order of the wire, pseudo-header fields included, as a new list of bytes.
         """
         return list(self._fields)
+
+    @property
+    def size(self) -> int:
+        """
+        The size of the list as SETTINGS_MAX_HEADER_LIST_SIZE counts it: bytes of names and values, and 32 for each field
+        (RFC 9113 section 6.5.2).
+        """
+        return listSize(self._fields)
 
     def _values(self, name: bytes) -> list[bytes]:
         return [value for each, value in self._fields if each == name]

@@ -11,6 +11,7 @@ from txh2session.headers import Headers
 from txh2session.settings import Settings
 
 if TYPE_CHECKING:
+    from txh2session.constants import FrameType
     from txh2session.session import Session
     from txh2session.stream import Stream
 
@@ -62,6 +63,15 @@ class SessionListener:
         Client: the server named origins it answers for (RFC 8336).
         """
 
+    def frameNotSent(self, session: Session, stream: Stream, kind: FrameType, code: ErrorCode | int) -> None:
+        """
+        A header list was too long to be sent (Node's reference 5.10): for C{Limits.sendHeaderBytes}, or for what the peer
+        said it takes.  The stream has ended, the session lives on.
+
+        @param kind: the type of the frame, always HEADERS: a promise that is too long raises where it is made.
+        @param code: what the stream ended with: REFUSED_STREAM for a request, INTERNAL_ERROR for an answer.
+        """
+
     def timedOut(self, session: Session) -> None:
         """
         Nothing came or went for the time given to L{Session.setTimeout}; the session is still open.
@@ -95,6 +105,11 @@ class StreamListener:
     def informationReceived(self, stream: Stream, headers: Headers) -> None:
         """
         Client: a 1xx response came, for example 103 with links to load early (RFC 8297).
+        """
+
+    def frameNotSent(self, stream: Stream, kind: FrameType, code: ErrorCode | int) -> None:
+        """
+        A header list of this stream was too long to be sent, see L{SessionListener.frameNotSent}.
         """
 
     def timedOut(self, stream: Stream) -> None:

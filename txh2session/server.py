@@ -112,7 +112,10 @@ class ServerStream(Stream):
         @raise InvalidState: the second time, or on a stream that is closed.
         """
         checked = responseHeaders(headers, _date.now(), self._owner._options.strictSingleValues)
-        self._sending = nextSending(self._sending, "respond")
+        after = nextSending(self._sending, "respond")
+        if not self._fits(checked):
+            return
+        self._sending = after
         self.sentHeaders = checked
         if checked.status in BODILESS or self.headRequest:
             self._bodiless = endStream = True
@@ -135,7 +138,10 @@ class ServerStream(Stream):
         @raise InvalidState: after L{respond}, or on a stream that is closed.
         """
         checked = informationalHeaders(headers, self._owner._options.strictSingleValues)
-        self._sending = nextSending(self._sending, "inform")
+        after = nextSending(self._sending, "inform")
+        if not self._fits(checked):
+            return
+        self._sending = after
         self.sentInformation.append(checked)
         assert self.id is not None
         self._owner._engine.sendInformation(self.id, checked)
@@ -169,7 +175,8 @@ class ServerStream(Stream):
 
         @raise InvalidState: if the client wants no pushes, or no more at once; from a push; on a stream that is closed or
             has ended.
-        @raise InvalidHeader: for headers that may not be sent, and for a method that is not GET or HEAD.
+        @raise InvalidHeader: for headers that may not be sent, or are too long for it, and for a method that is not GET or
+            HEAD.
         """
         checked = requestHeaders(
             headers,
@@ -185,6 +192,9 @@ class ServerStream(Stream):
             raise InvalidState("the client wants no pushes (SETTINGS_ENABLE_PUSH is 0)")
         if not self.pushAllowed:
             raise InvalidState("pushes go before the end of an answer, while its session is open")
+        tooLong = self._tooLong(checked)
+        if tooLong:
+            raise InvalidHeader(tooLong)
         return self.session._push(self, checked)
 
     def write(self, data: bytes) -> None:

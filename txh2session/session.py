@@ -275,7 +275,7 @@ class Session(ToldSession):
         @param data: debug data.
 
         @raise TypeError: for a code or id that is not an integer, or data that is not bytes.
-        @raise ValueError: for a code or id out of range.
+        @raise ValueError: for a code or id out of range, and for more data than the peer takes in a frame.
         @raise InvalidState: if the session is not connected, or is destroyed.
         """
         code = checkedCode(code)
@@ -286,6 +286,8 @@ class Session(ToldSession):
         if not isinstance(data, bytes):
             raise TypeError(f"data is bytes, not {data!r}")
         self._checkUsable()
+        if len(data) + 8 > self.remoteSettings.maxFrameSize:
+            raise ValueError(f"data is at most {self.remoteSettings.maxFrameSize - 8} bytes, not {len(data)}")
         announced = self._engine.goAway(code, lastStreamID if lastStreamID > 0 else None, data)
         self._goAwaySent = announced
         message = "is above the last one of a GOAWAY that was sent"

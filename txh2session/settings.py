@@ -296,6 +296,8 @@ class Limits:
     @ivar maxStreamWindow: how far a stream's window grows by itself while its body is read as fast as it comes.  4 MiB; one
         of C{initialWindowSize} or less keeps it as it is.
     @ivar maxConnectionWindow: how far the connection's window does.  16 MiB.
+    @ivar sendHeaderBytes: bytes of the largest header list that is sent, counted as RFC 9113 section 6.5.2 says; a longer
+        one is not, see L{SessionListener.frameNotSent<txh2session.SessionListener.frameNotSent>}.  64 KiB (nghttp2).
     @ivar sendHighWater: bytes queued on a stream at which its producer is paused.  32 KiB: two full frames.
     @ivar sendLowWater: bytes queued on a stream at which its producer is resumed.
     @ivar encoderTableSize: bytes of the HPACK table used for sending, whatever the peer offers.  4,096 (everyone).
@@ -319,6 +321,7 @@ class Limits:
     connectionWindow: int = 1024 * 1024
     maxStreamWindow: int = 4 * 1024 * 1024
     maxConnectionWindow: int = 16 * 1024 * 1024
+    sendHeaderBytes: int = 64 * 1024
     sendHighWater: int = 32 * 1024
     sendLowWater: int = 16 * 1024
     encoderTableSize: int = 4096

@@ -26,6 +26,7 @@ from txh2session._statistics import StreamCounts
 from txh2session._telling import Telling
 from txh2session._timer import Clock, IdleTimer
 from txh2session._waiters import Waiters
+from txh2session.constants import FrameType
 from txh2session.errors import (
     ErrorCode,
     Initiator,
@@ -80,6 +81,11 @@ class StreamOwner(Protocol):
     def _flush(self) -> None:
         """
         Write what the engine has to send, unless that will happen anyway.
+        """
+
+    def _tell(self, what: str, *facts: Any) -> None:
+        """
+        Tell the session's listeners.
         """
 
     def _streamDone(self, stream: Any) -> None:
@@ -260,6 +266,8 @@ class Stream(Telling[StreamListener]):
             data = _asBytes(data)
         if self._refuses("end"):
             return
+        if checked is not None and not self._fits(checked):
+            return
         if data:
             self._put(data)
         self._sending = nextSending(self._sending, "end")
@@ -273,6 +281,43 @@ class Stream(Telling[StreamListener]):
         End this side's half with trailers: the same as C{end(trailers=headers)}.
         """
         self.end(trailers=headers)
+
+    def _tooLong(self, headers: Headers) -> str:
+        """
+        Say why a header list is too long to be sent; nothing if it is not.
+        """
+        size = headers.size
+        ours, theirs = self._owner._limits.sendHeaderBytes, self._owner._engine.remoteSettings.maxHeaderListSize
+        if size > ours:
+            return f"a header list of {size} bytes is longer than Limits.sendHeaderBytes, {ours}"
+        if size > theirs:
+            return f"a header list of {size} bytes is longer than the peer's maxHeaderListSize, {theirs}"
+        return ""
+
+    def _fits(self, headers: Headers) -> bool:
+        """
+        See whether a header list may be sent, and end the stream if not (Node's reference 5.10).
+        """
+        reason = self._tooLong(headers)
+        if not reason:
+            return True
+        error = self._unsendable(reason)
+        if self.id is not None:
+            self._owner._engine.reset(self.id, error.code)
+        if headers.size > self._owner._limits.sendHeaderBytes:
+            # Nobody need be waiting for this stream.  What the peer does not take is not told: it would fill our log.
+            _log.warn("{stream!r}: {reason}", stream=self, reason=reason)
+        self._tell("frameNotSent", FrameType.HEADERS, error.code)
+        self._owner._tell("frameNotSent", self, FrameType.HEADERS, error.code)
+        self._finish(error.code, error, error)
+        self._owner._flush()
+        return False
+
+    def _unsendable(self, reason: str) -> StreamError:
+        """
+        Make the error of a stream whose headers cannot be sent.
+        """
+        return StreamError(f"stream {self.id}: {reason}", ErrorCode.INTERNAL_ERROR, Initiator.LOCAL)
 
     def _refuses(self, what: str) -> bool:
         """
