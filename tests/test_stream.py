@@ -135,6 +135,25 @@ class BothRoles(TwoSessions):
         verifyObject(IConsumer, mine)
         verifyObject(IPushProducer, mine)
 
+    def test_producerThatFails(self) -> None:
+        """
+        A producer that cannot even be stopped is logged, and everybody who waits for the stream's end is told.
+        """
+
+        class Stubborn(Push):
+            def stopProducing(self) -> None:
+                raise ZeroDivisionError("not now")
+
+        mine, _, both = self.pair()
+        mine.registerProducer(Stubborn(mine, b"x"), True)
+        body, closed = mine.read(), mine.whenClosed()
+        mine.close(ErrorCode.INTERNAL_ERROR)
+        self.failureResultOf(body, StreamAborted, StreamError)  # type: ignore[attr-defined]
+        self.failureResultOf(closed, StreamError)  # type: ignore[attr-defined]
+        both.pump()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)  # type: ignore[attr-defined]
+        self.assertFalse(both.client.destroyed)  # type: ignore[attr-defined]
+
     def test_writeAndEnd(self) -> None:
         """
         What is written arrives in order, then the end.

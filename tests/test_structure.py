@@ -36,7 +36,8 @@ FLOORS = (
         "objects",
         {
             *("_waiters", "_timer", "_telling", "_watch", "_questions", "_readers", "_producers", "_statistics"),
-            *("_handover", "listeners", "snapshots", "stream", "_sources", "files", "_life", "_told", "session"),
+            *("_handover", "listeners", "snapshots", "_streamlife", "stream", "_sources", "files"),
+            *("_life", "_told", "session"),
         },
     ),
     ("connection", {"protocol", "_certificates", "tls"}),
