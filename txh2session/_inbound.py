@@ -98,6 +98,15 @@ class ReceiveBuffer:
         else:
             self.end(error)
 
+    def release(self) -> None:
+        """
+        Have what is held counted as taken.  The stream is over: what is left of its body is the application's own to keep,
+        and no reason to hold up the session's others.
+        """
+        size, taken, self._taken = self.size, self._taken, _nobody
+        if size:
+            taken(size)
+
     def _drop(self) -> None:
         self._chunks.clear()
         if self.size:
@@ -164,6 +173,12 @@ _SEPARATE = 64
 """How many chunks are held as they came, before small ones are put together..."""
 _SMALL = 4096
 """...into larger ones: held by themselves, frames of two bytes each would cost thirty times what they bring."""
+
+
+def _nobody(size: int) -> None:
+    """
+    Nobody counts what is taken of a body whose stream is over.
+    """
 
 
 class _Finished:

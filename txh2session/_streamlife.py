@@ -121,6 +121,9 @@ class StreamLife(Telling[StreamListener]):
         self._timer: IdleTimer | None = None
         self._queuedBefore = 0
 
+    _keepsUnread = True
+    """Whether what came of a body may be read after the body was cut, if nobody has begun to until then."""
+
     def __repr__(self) -> str:
         name = type(self).__name__
         return f"<{name} {self.id}: sending {self._sending.value}, receiving {self._receiving.value}>"
@@ -303,7 +306,10 @@ class StreamLife(Telling[StreamListener]):
             self._failWaiters(cut)
             buffer = self._buffer
             if buffer is not None:
+                keep = keep and (self._keepsUnread or buffer.reader is not None)
                 self._guarded((lambda: buffer.end(cut)) if keep else (lambda: buffer.abandon(cut)))
+        if self._buffer is not None:
+            self._buffer.release()
         self._fireClosed()
         if self._listeners:
             self._tell("streamClosed", error)

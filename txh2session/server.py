@@ -87,6 +87,7 @@ class ServerStream(Stream):
 
     session: ServerSession
     headers: Headers
+    _keepsUnread = False  # half a request is of use to nobody, and a client that goes on so would fill the memory
 
     def __init__(self, session: ServerSession, streamID: int) -> None:
         super().__init__(session, streamID, Sending.HEADERS)
