@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from txh2session._limits import TokenBucket
+from txh2session._limits import Account, TokenBucket
 from txh2session.settings import Rate
 
 
@@ -141,3 +141,32 @@ class CeilingTests(SynchronousTestCase):
                 granted += amount
             self.assertLessEqual(granted, burst + 3 * now + earned + 1e-6)
         self.assertEqual(bucket.spent, sum(amount for _, _, amount in steps))
+
+
+class AccountTests(SynchronousTestCase):
+    """
+    L{Account} goes up and down.
+    """
+
+    def test_parent(self) -> None:
+        """
+        What is counted is part of what an account above counts.
+        """
+        above = Account()
+        first, second = Account(above), Account(above)
+        first.add(5)
+        second.add(7)
+        first.add(-2)
+        self.assertEqual((first.held, second.held, above.held), (3, 7, 10))
+
+    def test_close(self) -> None:
+        """
+        A closed account gives back what it counted, and counts nothing more.
+        """
+        above = Account()
+        account = Account(above)
+        account.add(5)
+        account.close()
+        account.add(-3)
+        account.close()
+        self.assertEqual((account.held, above.held), (0, 0))

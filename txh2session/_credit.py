@@ -8,6 +8,8 @@ is memory, which is bounded: while too much lies unread, the connection's window
 
 from __future__ import annotations
 
+from txh2session._limits import Account
+
 
 class ConnectionCredit:
     """
@@ -18,11 +20,12 @@ class ConnectionCredit:
     @ivar unread: bytes of bodies that came and that nobody has read.
     """
 
-    def __init__(self, window: int, maxUnread: int) -> None:
+    def __init__(self, window: int, maxUnread: int, account: Account) -> None:
         self.window = window
         self.available = window
         self.unread = 0
         self._maxUnread = maxUnread
+        self._account = account
         self._owed = 0
 
     def arrived(self, whole: int, body: int) -> bool:
@@ -37,6 +40,7 @@ class ConnectionCredit:
         self.available -= whole
         self._owed += whole
         self.unread += body
+        self._account.add(body)
         return self.available >= 0
 
     def read(self, size: int) -> None:
@@ -44,6 +48,7 @@ class ConnectionCredit:
         Count bytes that somebody read, or that nobody ever will.
         """
         self.unread -= size
+        self._account.add(-size)
 
     def due(self) -> int:
         """

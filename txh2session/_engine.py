@@ -34,6 +34,7 @@ class EngineState(NamedTuple):
     remoteStreams: int
     queuedBytes: int
     unreadBytes: int
+    heldBytes: int
     resetsSpent: int
     controlFramesSpent: int
     encoderTable: int
@@ -320,6 +321,11 @@ class EngineOwner(Protocol):
     def altSvcReceived(self, value: bytes, origin: bytes, streamID: int) -> None:
         """
         An ALTSVC frame came (RFC 7838): for an origin, or with C{b""} for that of a stream.
+        """
+
+    def limitReached(self, limit: str) -> None:
+        """
+        A stream was refused because a limit was reached; nothing else has changed.
         """
 
     def failed(self, code: int, initiator: Initiator, message: str, limit: str) -> None:

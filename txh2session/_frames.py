@@ -129,6 +129,13 @@ class FrameSplitter:
         """
         return bool(self._block)
 
+    @property
+    def held(self) -> int:
+        """
+        Bytes of a frame or a header block that has not ended.
+        """
+        return len(self._rest) + (self._blockSize if self._block else 0)
+
     def feed(self, data: bytes) -> Iterator[Frame]:
         """
         Take in what arrived and give out the frames that are whole now.

@@ -3,6 +3,8 @@ Budgets: pure arithmetic on what a peer has used, told the time by its caller.
 
 A token bucket was chosen over a window count because it needs two numbers whatever the rate, and because a burst that
 follows a quiet spell (a page load, a cancelled batch) is honest traffic.
+
+What is held in memory is an account instead: it goes up and down, and a session's is part of its server's.
 """
 
 from __future__ import annotations
@@ -52,3 +54,38 @@ class TokenBucket:
         Put tokens back for something that entitles the peer to more; never above the ceiling.
         """
         self._tokens = min(self._ceiling, self._tokens + amount)
+
+
+class Account:
+    """
+    Bytes that are held on somebody's behalf.
+
+    @ivar held: how many, those of accounts below included.
+    """
+
+    __slots__ = ("_closed", "_parent", "held")
+
+    def __init__(self, parent: Account | None = None) -> None:
+        """
+        @param parent: what this one is part of.
+        """
+        self._parent = parent
+        self._closed = False
+        self.held = 0
+
+    def add(self, size: int) -> None:
+        """
+        Count bytes that are held from now on; a negative number for those that no longer are.
+        """
+        if self._closed:
+            return
+        self.held += size
+        if self._parent is not None:
+            self._parent.add(size)
+
+    def close(self) -> None:
+        """
+        Count nothing more, and give back what is counted.
+        """
+        self.add(-self.held)
+        self._closed = True

@@ -56,6 +56,7 @@ from txh2session import _frames as frames
 from txh2session._engine import EngineOwner, EngineState, StreamWindows
 from txh2session._fields import Field
 from txh2session._frames import ConnectionFault, paddingFor
+from txh2session._limits import Account
 from txh2session._outlet import Outlet
 from txh2session._priority import Priority
 from txh2session._rules import FrameRules, StreamFault
@@ -136,8 +137,19 @@ class Multiplexer(FrameRules):
     One HTTP/2 connection.  See L{Engine<txh2session._engine.Engine>} for the verbs.
     """
 
-    def __init__(self, owner: EngineOwner, client: bool, settings: Settings, limits: Limits, options: Options) -> None:
-        super().__init__(owner, client, settings, limits, options)
+    def __init__(
+        self,
+        owner: EngineOwner,
+        client: bool,
+        settings: Settings,
+        limits: Limits,
+        options: Options,
+        account: Account | None = None,
+    ) -> None:
+        """
+        @param account: where to count what this connection holds, together with others.
+        """
+        super().__init__(owner, client, settings, limits, options, Account(account))
         self._conn = self._makeConnection(settings)
         self._outlet = Outlet(
             self._conn,
@@ -147,6 +159,7 @@ class Multiplexer(FrameRules):
             limits.sendHighWater,
             limits.sendLowWater,
             options.padding,
+            self._account,
         )
         self._tuner = WindowTuner()
         self._creditGiven = 0.0
@@ -220,6 +233,7 @@ class Multiplexer(FrameRules):
         self._stopped = True
         self._outlet.clear()
         self._table.clear()
+        self._account.close()
 
     # -----------------------------------------------------------------------------------------------------------------
     # h2: frames in, events out
@@ -302,6 +316,10 @@ class Multiplexer(FrameRules):
             self._conn.decoder.decode(fragment, raw=True)
         except (HPACKError, IndexError, TypeError, UnicodeDecodeError) as error:
             raise ConnectionFault(ErrorCode.COMPRESSION_ERROR, f"error decoding header block: {error}") from error
+
+    def _tablesHeld(self) -> int:
+        conn = self._conn
+        return int(conn.encoder.header_table_size) + int(conn.decoder.header_table_size)
 
     def _endSentBelow(self, streamID: int) -> None:
         self._conn.streams[streamID].state_machine.process_input(StreamInputs.SEND_END_STREAM)
@@ -548,6 +566,7 @@ class Multiplexer(FrameRules):
             lastProcessedStreamID=self._lastProcessed,
             localStreams=self._table.localCount,
             remoteStreams=self._table.remoteCount,
+            heldBytes=self._heldBytes(),
             queuedBytes=sum(each.queue.size for each in self._streams.values() if each.queue is not None),
             unreadBytes=self._credit.unread,
             resetsSpent=self._resets.spent,

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from txh2session._frames import DATA, END_STREAM, HEAD, PADDED, buildFrame, padded, paddingFor
+from txh2session._limits import Account
 from txh2session._outbound import Scheduler, SendQueue
 from txh2session._streams import Record, StreamTable
 from txh2session.constants import PaddingStrategy
@@ -58,10 +59,12 @@ class Outlet:
         highWater: int,
         lowWater: int,
         padding: PaddingStrategy,
+        account: Account,
     ) -> None:
         """
         @param encode: makes of headers what the writer takes.
         @param endBelow: tells the writer that DATA has ended our half of a stream.
+        @param account: where to count what is queued.
         """
         self._writer = writer
         self._table = table
@@ -70,6 +73,7 @@ class Outlet:
         self._highWater = highWater
         self._lowWater = lowWater
         self._padding = padding
+        self._account = account
         self._control: list[bytes] = []
         self._scheduler = Scheduler()
         self._blocked: set[int] = set()
@@ -114,6 +118,7 @@ class Outlet:
             if not queue.size:
                 record.movedAt = self._tick
             queue.append(data)
+            self._account.add(len(data))
             if record.streamID not in self._blocked:
                 self._scheduler.ready(record.streamID)
             if queue.size >= self._highWater:
@@ -211,6 +216,7 @@ class Outlet:
         assert queue is not None  # only streams with something queued are in line
         largest = min(window, writer.max_outbound_frame_size)
         data = queue.take(largest)
+        self._account.add(-len(data))
         record.movedAt = self._tick
         last = queue.ended and not queue.size
         flags = 0

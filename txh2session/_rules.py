@@ -18,7 +18,7 @@ from txh2session._credit import ConnectionCredit
 from txh2session._engine import EngineOwner
 from txh2session._fields import Field
 from txh2session._frames import ConnectionFault, FrameSplitter, OtherProtocol
-from txh2session._limits import TokenBucket
+from txh2session._limits import Account, TokenBucket
 from txh2session._messages import (
     MalformedMessage,
     checkRequest,
@@ -65,7 +65,15 @@ class FrameRules:
     @ivar remoteSettings: the peer's, as last received.
     """
 
-    def __init__(self, owner: EngineOwner, client: bool, settings: Settings, limits: Limits, options: Options) -> None:
+    def __init__(
+        self,
+        owner: EngineOwner,
+        client: bool,
+        settings: Settings,
+        limits: Limits,
+        options: Options,
+        account: Account,
+    ) -> None:
         self._owner = owner
         self._client = client
         self._limits = limits
@@ -75,9 +83,10 @@ class FrameRules:
         self.remoteSettings = Settings.initial()
         self._announced: deque[Settings] = deque([settings])
         self._splitter = FrameSplitter(not client, settings.maxFrameSize, limits)
-        self._table = StreamTable(client)
+        self._account = account
+        self._table = StreamTable(client, account)
         self._streams = self._table.open
-        self._credit = ConnectionCredit(DEFAULT_WINDOW, limits.unreadBytes)
+        self._credit = ConnectionCredit(DEFAULT_WINDOW, limits.unreadBytes, account)
         self._resets = TokenBucket(limits.resets, 0.0)
         self._controls = TokenBucket(limits.controlFrames, 0.0, _EARNED_AT_MOST)
         # Until the peer has acknowledged a smaller window, it may know of 65,535 only.
@@ -316,15 +325,29 @@ class FrameRules:
             self._refuse(streamID)
         elif self._table.remoteCount >= self._announced[-1].maxConcurrentStreams:
             self._decode(fragment)
-            self._refused += 1
-            if self._refused > self._limits.refusedStreams:
-                raise ConnectionFault(
-                    ErrorCode.ENHANCE_YOUR_CALM, "too many streams above the limit", limit="refusedStreams"
-                )
+            self._countRefused()
             self._refuse(streamID)
+        elif self._heldBytes() > self._limits.sessionBytes:
+            self._decode(fragment)
+            self._countRefused()
+            self._refuse(streamID, ErrorCode.ENHANCE_YOUR_CALM)
+            self._owner.limitReached("sessionBytes")
         else:
             self._refused = 0
             self._feed(raw)
+
+    def _countRefused(self) -> None:
+        self._refused += 1
+        if self._refused > self._limits.refusedStreams:
+            raise ConnectionFault(
+                ErrorCode.ENHANCE_YOUR_CALM, "too many streams above the limit", limit="refusedStreams"
+            )
+
+    def _heldBytes(self) -> int:
+        """
+        Count what is held in memory for the peer.
+        """
+        return self._account.held + self._splitter.held + self._owed + self._tablesHeld()
 
     def _refuse(self, streamID: int, code: ErrorCode = ErrorCode.REFUSED_STREAM) -> None:
         self._table.remember(streamID, True)
@@ -546,6 +569,7 @@ class FrameRules:
         record.awaited = facts.contentLength
         record.final = True
         record.method = facts.method
+        self._table.hold(record, headers.size)
         self._lastProcessed = streamID
         update = self._earlyPriorities.pop(streamID, None)
         if update is None and facts.priority is not None:
@@ -667,6 +691,12 @@ class FrameRules:
     def _decode(self, fragment: bytes) -> None:
         """
         Keep HPACK in step with a header block nobody wants.
+        """
+        raise AssertionError("the engine's to define")
+
+    def _tablesHeld(self) -> int:
+        """
+        Count what the HPACK tables may take.
         """
         raise AssertionError("the engine's to define")
 

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from txh2session._limits import Account
 from txh2session._outbound import SendQueue
 from txh2session.headers import Headers
 
+STREAM_BYTES: Final = 2048
+"""What an open stream takes besides its headers and bodies: 1.8 kB were measured."""
 _CLOSED_KEPT: Final = 2048
 """How many streams that are over are remembered, to tell late frames from wrong ones."""
 
@@ -35,6 +38,7 @@ class Record:
     @ivar credit: bytes read and not yet given back as window.
     @ivar window: the size of the window the peer has, 0 before the first half of it was spent.
     @ivar updatedAt: when it was last given back.
+    @ivar held: bytes it takes, its queue and what is unread not counted.
     """
 
     __slots__ = (
@@ -43,6 +47,7 @@ class Record:
         "awaited",
         "credit",
         "final",
+        "held",
         "information",
         "localOpen",
         "method",
@@ -73,6 +78,7 @@ class Record:
         self.final = False
         self.method = b""
         self.information = 0
+        self.held = STREAM_BYTES
 
 
 class StreamTable:
@@ -88,7 +94,11 @@ class StreamTable:
     @ivar highestRemote: the highest id the peer has used.
     """
 
-    def __init__(self, client: bool) -> None:
+    def __init__(self, client: bool, account: Account) -> None:
+        """
+        @param account: where to count what open streams take.
+        """
+        self._account = account
         self._localParity = 1 if client else 0
         self._closed: dict[int, bool] = {}
         self.open: dict[int, Record] = {}
@@ -132,6 +142,7 @@ class StreamTable:
 
     def _countOpened(self) -> None:
         self.opened += 1
+        self._account.add(STREAM_BYTES)
         if len(self.open) > self.most:
             self.most = len(self.open)
 
@@ -144,12 +155,20 @@ class StreamTable:
         record = self.open.pop(streamID, None)
         if record is None:
             return None
+        self._account.add(-record.held - (0 if record.queue is None else record.queue.size))
         if self.isLocal(streamID):
             self.localCount -= 1
         else:
             self.remoteCount -= 1
         self.remember(streamID, wasReset)
         return record
+
+    def hold(self, record: Record, size: int) -> None:
+        """
+        Count bytes that a stream takes until it is over.
+        """
+        record.held += size
+        self._account.add(size)
 
     def remember(self, streamID: int, wasReset: bool) -> None:
         """

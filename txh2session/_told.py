@@ -140,6 +140,10 @@ class ToldSession(SessionLife):
         if self.encrypted:  # RFC 8336 section 2.1: meaningless where nothing vouches for the names
             self._tell("originReceived", origins)
 
+    def limitReached(self, limit: str) -> None:
+        """See L{EngineOwner<txh2session._engine.EngineOwner>}."""
+        self._tell("limitReached", limit)
+
     def failed(self, code: int, initiator: Initiator, message: str, limit: str) -> None:
         """See L{EngineOwner<txh2session._engine.EngineOwner>}."""
         if limit:

@@ -80,6 +80,7 @@ class Session(ToldSession):
             pendingStreams=self._countPending(),
             queuedBytes=engine.queuedBytes,
             unreadBytes=engine.unreadBytes,
+            heldBytes=engine.heldBytes,
             roundTripTime=self._pings.roundTripTime,
             resetsSpent=engine.resetsSpent,
             controlFramesSpent=engine.controlFramesSpent,

@@ -292,6 +292,8 @@ class Limits:
     @ivar informationalResponses: 1xx responses to one request.  100 (Go bounds them by bytes).
     @ivar unreadBytes: bytes of all bodies that arrived and that no application has read; above it the connection window
         stays shut.  16 MiB.
+    @ivar sessionBytes: bytes held for the peer in all (bodies queued and unread, open streams and their headers, HPACK
+        tables, replies owed), above which new streams are refused with ENHANCE_YOUR_CALM.  64 MiB (Node 10 MB).
     @ivar connectionWindow: bytes the peer may send on all streams together before we credit them.  1 MiB (Go, hyper).
     @ivar maxStreamWindow: how far a stream's window grows by itself while its body is read as fast as it comes.  4 MiB; one
         of C{initialWindowSize} or less keeps it as it is.
@@ -318,6 +320,7 @@ class Limits:
     repliesOwed: int = 64 * 1024
     informationalResponses: int = 100
     unreadBytes: int = 16 * 1024 * 1024
+    sessionBytes: int = 64 * 1024 * 1024
     connectionWindow: int = 1024 * 1024
     maxStreamWindow: int = 4 * 1024 * 1024
     maxConnectionWindow: int = 16 * 1024 * 1024

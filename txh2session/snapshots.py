@@ -20,6 +20,7 @@ class SessionSnapshot(NamedTuple):
     @ivar pendingStreams: requests that wait for the connection or for the peer's limit.
     @ivar queuedBytes: bytes of bodies that wait to be sent.
     @ivar unreadBytes: bytes of bodies that arrived and that nobody has read.
+    @ivar heldBytes: bytes held in memory for the peer, those two included: what C{Limits.sessionBytes} is about.
     @ivar roundTripTime: seconds the last PING took, L{None} before one was answered.
     @ivar resetsSpent: how many streams have counted against C{Limits.resets}.
     @ivar controlFramesSpent: how many frames have counted against C{Limits.controlFrames}.
@@ -36,6 +37,7 @@ class SessionSnapshot(NamedTuple):
     pendingStreams: int
     queuedBytes: int
     unreadBytes: int
+    heldBytes: int
     roundTripTime: float | None
     resetsSpent: int
     controlFramesSpent: int
