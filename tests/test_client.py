@@ -483,13 +483,54 @@ class ClientTests(SynchronousTestCase):
         """
         When the stream ids are used up requests fail and the session lives (14.8).
         """
-        self.session._engine._table.nextLocal = 2**31 - 1  # type: ignore[attr-defined]
+        self.session.setNextStreamID(2**31 - 1)
         last, late = self.requests(2)
         self.assertEqual(last.id, 2**31 - 1)
         self.peer.send(self.peer.response(last.id, end=True))
         self.assertEqual(self.successResultOf(last.whenResponse()).status, 200)
         self.failureResultOf(late.whenResponse(), StreamRefused)
         self.assertFalse(self.session.destroyed)
+
+    def test_setNextStreamID(self) -> None:
+        """
+        Stream ids can be left out, but not used twice or taken from the server (3.8).
+        """
+        first, second = self.requests(2)
+        for wrong in (0, 1, 3, 6, -1, 2**31, 2**31 + 1):
+            self.assertRaises(ValueError, self.session.setNextStreamID, wrong)
+        for wrong in ("5", True, None, 5.0):
+            self.assertRaises(TypeError, self.session.setNextStreamID, wrong)
+        self.session.setNextStreamID(5)
+        self.session.setNextStreamID(101)
+        (third,) = self.requests(1)
+        self.assertEqual((first.id, second.id, third.id), (1, 3, 101))
+        for stream in (first, second, third):
+            self.peer.send(self.peer.response(stream.id, end=True))
+            self.assertEqual(self.successResultOf(stream.whenResponse()).status, 200)
+        self.peer.send(self.peer.response(51, end=True))
+        self.assertEqual(self.peer.names()[-1], "GOAWAY 0 STREAM_CLOSED")
+        self.assertRaises(InvalidState, self.session.setNextStreamID, 201)
+
+    def test_whenOpened(self) -> None:
+        """
+        C{whenOpened} fires with the id when the request is sent, or fails with what else becomes of it (9.10).
+        """
+        session = ClientSession("http", "localhost")
+        first, second = session.request(), session.request()
+        opened, again, given = first.whenOpened(), first.whenOpened(), second.whenOpened()
+        self.assertNoResult(opened)
+        given.cancel()
+        self.failureResultOf(given, CancelledError)
+        self.failureResultOf(second.whenOpened(), StreamAborted)
+        third = session.request()
+        peer = FramePeer.toClient(session, Clock())
+        self.assertEqual((self.successResultOf(opened), self.successResultOf(again)), (1, 1))
+        self.assertEqual(self.successResultOf(third.whenOpened()), 3)
+        session.destroy()
+        refused = session.request()
+        self.failureResultOf(refused.whenOpened(), StreamRefused)
+        self.assertEqual(self.successResultOf(first.whenOpened()), 1)
+        peer.take()
 
     def test_pushIsRefused(self) -> None:
         """

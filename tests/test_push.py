@@ -69,6 +69,18 @@ class PushTests(PushFixture, SynchronousTestCase):
     Pushes that a client asked for.
     """
 
+    def test_nextStreamID(self) -> None:
+        """
+        A server can leave ids out for its pushes, and use them up.
+        """
+        session = self.both.serverSession
+        self.assertRaises(ValueError, session.setNextStreamID, 3)
+        session.setNextStreamID(2**31 - 2)
+        self.assertEqual(self.stream.pushStream({":path": "/a"}).id, 2**31 - 2)
+        self.assertRaises(InvalidState, self.stream.pushStream, {":path": "/b"})
+        self.both.pump()
+        self.assertFalse(session.destroyed)
+
     def test_push(self) -> None:
         """
         A push reaches the listener with its request, then its answer and body; the parent goes on.

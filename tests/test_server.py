@@ -223,6 +223,21 @@ class ServerTests(SynchronousTestCase):
         self.failureResultOf(listening, InvalidState)
         self.assertEqual(stopped, [True])
 
+    def test_noDate(self) -> None:
+        """
+        A stream can be told to add no C{date} (10.14).
+        """
+
+        def answer(stream: ServerStream) -> None:
+            stream.sendDate = False
+            stream.respond()
+            self.streams.append(stream)
+
+        self.ask(answer)
+        sent = self.streams[-1].sentHeaders
+        assert sent is not None
+        self.assertEqual(sent.rawHeaders, [(b":status", b"200")])
+
     def test_misuse(self) -> None:
         """
         Answering twice, too late, or with a status that is none raises at the call (14.18, 14.19).

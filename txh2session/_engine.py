@@ -190,6 +190,13 @@ class Engine(Protocol):
         Change how many bytes the peer may send on all streams together.
         """
 
+    def setNextStreamID(self, streamID: int) -> bool:
+        """
+        Leave stream ids out.
+
+        @return: whether the id is this side's to use and has not been used.
+        """
+
     def setPriority(self, streamID: int, priority: Priority) -> None:
         """
         Say when a stream's body goes out relative to the others (RFC 9218).

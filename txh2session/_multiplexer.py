@@ -515,6 +515,13 @@ class Multiplexer(FrameRules):
         self._emit(frames.buildGoAway(self._goAwayLast, code, debugData))
         return self._goAwayLast
 
+    def setNextStreamID(self, streamID: int) -> bool:
+        """See L{Engine}."""
+        if not self._table.isLocal(streamID) or streamID < self._table.nextLocal:
+            return False
+        self._table.nextLocal = streamID
+        return True
+
     def setPriority(self, streamID: int, priority: Priority) -> None:
         """See L{Engine}."""
         if streamID in self._streams:

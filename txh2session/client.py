@@ -50,6 +50,22 @@ class ClientStream(Stream):
         self._earlyPriority: Priority | None = None
         self._endEarly = end
         self._responseWaiters: Waiters[Headers] | None = None
+        self._openedWaiters: Waiters[int] | None = None
+
+    def whenOpened(self) -> Deferred[int]:
+        """
+        Wait for the request to be sent (Node's reference 9.10).
+
+        @return: fires with the stream id; fails with an L{Ended<txh2session.Ended>} if it never is.  Cancelling it gives
+            the request up.
+        """
+        if self._openedWaiters is None:
+            self._openedWaiters = Waiters()
+            if self.id is not None:
+                self._openedWaiters.fire(self.id)
+            elif self._cut is not None:
+                self._openedWaiters.fail(self._cut)
+        return self._openedWaiters.when(self._cancelled)
 
     def whenResponse(self) -> Deferred[Headers]:
         """
@@ -127,6 +143,8 @@ class ClientStream(Stream):
             session._engine.write(streamID, data)
         if self._sending is Sending.ENDED and not bodiless:
             session._engine.end(streamID, self.sentTrailers)
+        if self._openedWaiters is not None:
+            self._openedWaiters.fire(streamID)
         if self.bufferSize < session._limits.sendHighWater:
             self._guarded(self._drained)
 
@@ -140,8 +158,9 @@ class ClientStream(Stream):
             self._responseWaiters.fire(headers)
 
     def _failWaiters(self, reason: Exception) -> None:
-        if self._responseWaiters is not None:
-            self._responseWaiters.fail(reason)
+        for waiters in (self._openedWaiters, self._responseWaiters):
+            if waiters is not None:
+                waiters.fail(reason)
         super()._failWaiters(reason)
 
 

@@ -83,10 +83,13 @@ class ServerStream(Stream):
     A client that waits for a 100 (Continue) gets it when the application begins to read.  When the answer has been sent
     and nobody reads the rest of the request, the stream is reset with NO_ERROR after C{Timeouts.unread} seconds, so that
     the client stops sending (RFC 9113 section 8.1).
+
+    @ivar sendDate: whether a response without a C{date} gets one (Node's reference 10.14).
     """
 
     session: ServerSession
     headers: Headers
+    sendDate = True
     _keepsUnread = False  # half a request is of use to nobody, and a client that goes on so would fill the memory
 
     def __init__(self, session: ServerSession, streamID: int) -> None:
@@ -106,13 +109,15 @@ class ServerStream(Stream):
         """
         Send the final response's headers (Node's reference 10.1).
 
-        @param headers: C{:status} is 200 and C{date} is now unless given.
+        @param headers: C{:status} is 200 and C{date} is now unless given, see C{sendDate}.
         @param endStream: whether there is no body.
 
         @raise InvalidHeader: for headers that may not be sent; nothing has been sent then.
         @raise InvalidState: the second time, or on a stream that is closed.
         """
-        checked = responseHeaders(headers, _date.now(), self._owner._options.strictSingleValues)
+        checked = responseHeaders(
+            headers, _date.now() if self.sendDate else None, self._owner._options.strictSingleValues
+        )
         after = nextSending(self._sending, "respond")
         if not self._fits(checked):
             return

@@ -314,6 +314,23 @@ class Session(ToldSession):
         self._engine.setConnectionWindow(size)
         self._flush()
 
+    def setNextStreamID(self, streamID: int) -> None:
+        """
+        Leave stream ids out, so that a test need not use them up (Node's reference 3.8): the next stream this side opens, a
+        request or a push, has this id.
+
+        @param streamID: odd on a client, even on a server, at most 2**31-1.
+
+        @raise TypeError: if it is not an integer.
+        @raise ValueError: if it is out of range, the peer's to use, or below the next one.
+        @raise InvalidState: if the session is not connected, or is destroyed.
+        """
+        if isinstance(streamID, bool) or not isinstance(streamID, int):
+            raise TypeError(f"a stream id is an integer, not {streamID!r}")
+        self._checkUsable()
+        if not 0 < streamID <= MAX_WINDOW or not self._engine.setNextStreamID(streamID):
+            raise ValueError(f"{streamID} cannot be the id of the next stream here, as {self.state.nextStreamID} can")
+
     def setTimeout(self, seconds: float) -> None:
         """
         Have listeners told (L{SessionListener.timedOut}) when nothing came or went for a time; it happens again after the
