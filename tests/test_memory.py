@@ -144,6 +144,40 @@ class SessionBytesTests(SynchronousTestCase):
         self.assertFalse(first.closed)
 
 
+class MaxBytesTests(SynchronousTestCase):
+    """
+    C{Server(maxBytes=...)}.
+    """
+
+    def test_maxBytes(self) -> None:
+        """
+        While all sessions together hold too much, every one of them refuses new streams, which may be sent again; what ends
+        with its session counts no more.
+        """
+        streams: list[ServerStream] = []
+        log: list[Any] = []
+        server = Server(
+            lambda stream, headers: streams.append(stream), clock=Clock(), maxBytes=100_000, listener=Recorder(log)
+        )
+        first, second = FramePeer.toServer(server), FramePeer.toServer(server)
+        first.send(first.post(1), *(first.data(1, b"x" * 16384) for _ in range(3)))
+        second.send(second.get(1))
+        streams[-1].end(b"x" * 120_000)
+        self.assertGreater(server.heldBytes, 100_000)
+        for peer in (first, second):
+            peer.take()
+            peer.send(peer.get(3), peer.ping())
+            self.assertEqual(peer.names(), ["RST_STREAM 3 REFUSED_STREAM", "PING ACK"])
+        self.assertEqual(log.count(("limit", "maxBytes")), 2)
+        self.assertEqual(len(streams), 2)
+        second.close()
+        self.assertLess(server.heldBytes, 100_000)
+        first.send(first.get(5))
+        self.assertEqual(streams[-1].id, 5)
+        first.abort()
+        self.assertEqual(server.heldBytes, 0)
+
+
 class HeldTests(TwoSessions):
     """
     C{session.state.heldBytes} of both roles.

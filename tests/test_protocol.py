@@ -124,6 +124,22 @@ class TLSTests(SynchronousTestCase):
             endpoint.pipe.pump()
             self.clock.advance(0)
 
+    def test_tooManySessions(self) -> None:
+        """
+        Over TLS, too, a connection that a server does not take is closed, and nothing is logged.
+        """
+        self.server.maxSessions = 1
+        first, second = self.over(self.server), self.over(self.server)
+        waiting = connect(self.clock, "https://localhost", endpoint=first, contextFactory=self.trusting)
+        self.pump(first)
+        session = self.successResultOf(waiting)
+        refused = connect(self.clock, "https://localhost", endpoint=second, contextFactory=self.trusting)
+        self.pump(second)
+        self.assertEqual(self.failureResultOf(refused, ConnectFailed).value.stage, "tls")
+        self.assertFalse(session.closed)
+        session.destroy()
+        self.pump(first)
+
     def test_request(self) -> None:
         """
         ALPN agrees on h2, and a request is answered.

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IProtocolNegotiationFactory
 from twisted.internet.protocol import Protocol, ServerFactory
 from twisted.internet.task import Clock
+from twisted.logger import LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -553,7 +554,9 @@ class ServerTests(SynchronousTestCase):
         self.assertIsNone(self.successResultOf(closed))
         self.assertIsNone(self.successResultOf(self.server.close()))
         self.assertEqual(self.server.sessions, set())
-        self.assertIsNone(self.server.buildProtocol(None))
+        late = FramePeer.toServer(self.server, start=False)
+        late.take()
+        self.assertTrue(late.lost)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_closeSilentPeer(self) -> None:
@@ -674,6 +677,49 @@ class ServerTests(SynchronousTestCase):
         self.clock.advance(60)
         self.assertEqual(self.peer.names(), ["GOAWAY 0 NO_ERROR"])
         self.assertTrue(self.peer.lost)
+
+    def test_maxSessions(self) -> None:
+        """
+        A connection above C{maxSessions}, counted with those that speak HTTP/1.1, is closed at once, and the log says so
+        once; when there is room again it says so again.
+        """
+        warnings: list[Any] = []
+
+        def logged(event: Any) -> None:
+            if event["log_level"] is LogLevel.warn:
+                warnings.append(event["count"])
+
+        globalLogPublisher.addObserver(logged)
+        self.addCleanup(globalLogPublisher.removeObserver, logged)
+        server = self.serve(
+            lambda stream, headers: stream.end(), maxSessions=2, http1=ServerFactory.forProtocol(Protocol)
+        )
+        first, second = FramePeer.toServer(server), FramePeer.toServer(server, start=False)
+        second._protocol.dataReceived(b"GET / HTTP/1.1\r\n\r\n")
+        for _ in range(2):
+            third = FramePeer.toServer(server, start=False)
+            third.take()
+            self.assertTrue(third.lost)
+        self.assertEqual(warnings, [2])
+        first.send(first.get(1))
+        self.assertEqual(first.names(), ["HEADERS 1 200 END_STREAM"])
+        second.close()
+        fourth = FramePeer.toServer(server)
+        fourth.send(fourth.get(1))
+        self.assertEqual(fourth.names(), ["HEADERS 1 200 END_STREAM"])
+        fifth = FramePeer.toServer(server, start=False)
+        fifth.take()
+        self.assertTrue(fifth.lost)
+        self.assertEqual(warnings, [2, 2])
+
+    def test_badNumbers(self) -> None:
+        """
+        What bounds a server is an integer above 0, or L{None}.
+        """
+        for name in ("maxSessions", "maxBytes"):
+            for wrong in (0, -1, True, 1.5, "many"):
+                self.assertIn(name, str(self.assertRaises(InvalidSetting, self.serve, None, **{name: wrong})))
+            self.serve(None, **{name: None})
 
     # What is not HTTP/2
 

@@ -17,6 +17,7 @@ from twisted.logger import Logger
 
 from txh2session._engine import Engine
 from txh2session._handover import HandedOverLink
+from txh2session._limits import Account
 from txh2session._questions import Pings, SettingsChanges
 from txh2session._states import SessionState, nextSessionState
 from txh2session._telling import Telling
@@ -85,6 +86,8 @@ class SessionLife(Telling[SessionListener]):
     """
 
     _client = False
+    _account: Account | None = None
+    """Where to count what the session holds, together with others."""
 
     def __init__(
         self,

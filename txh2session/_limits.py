@@ -61,15 +61,17 @@ class Account:
     Bytes that are held on somebody's behalf.
 
     @ivar held: how many, those of accounts below included.
+    @ivar limit: how many should not be exceeded, L{None} for any number.
     """
 
-    __slots__ = ("_closed", "_parent", "held")
+    __slots__ = ("_closed", "_parent", "held", "limit")
 
-    def __init__(self, parent: Account | None = None) -> None:
+    def __init__(self, parent: Account | None = None, limit: int | None = None) -> None:
         """
         @param parent: what this one is part of.
         """
         self._parent = parent
+        self.limit = limit
         self._closed = False
         self.held = 0
 
@@ -82,6 +84,15 @@ class Account:
         self.held += size
         if self._parent is not None:
             self._parent.add(size)
+
+    @property
+    def exceeded(self) -> bool:
+        """
+        Whether more is held than should be, here or above.
+        """
+        if self.limit is not None and self.held > self.limit:
+            return True
+        return self._parent is not None and self._parent.exceeded
 
     def close(self) -> None:
         """

@@ -332,6 +332,11 @@ class FrameRules:
             self._countRefused()
             self._refuse(streamID, ErrorCode.ENHANCE_YOUR_CALM)
             self._owner.limitReached("sessionBytes")
+        elif self._account.exceeded:
+            self._decode(fragment)
+            self._countRefused()
+            self._refuse(streamID)
+            self._owner.limitReached("maxBytes")
         else:
             self._refused = 0
             self._feed(raw)

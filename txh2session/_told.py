@@ -30,7 +30,7 @@ class ToldSession(SessionLife):
     """
 
     def _makeEngine(self) -> Engine:
-        return Multiplexer(self, self._client, self._settings, self._limits, self._options)
+        return Multiplexer(self, self._client, self._settings, self._limits, self._options, self._account)
 
     def prefaceReceived(self) -> None:
         """See L{EngineOwner<txh2session._engine.EngineOwner>}."""

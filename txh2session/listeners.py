@@ -80,7 +80,7 @@ class SessionListener:
     def limitReached(self, session: Session, limit: str) -> None:
         """
         The peer used up a budget; C{limit} is the field's name in L{Limits<txh2session.Limits>}.  The session is being
-        destroyed, unless it is C{sessionBytes}: then only a stream was refused.
+        destroyed, unless it is C{sessionBytes}, or C{maxBytes} of the server: then only a stream was refused.
         """
 
     def sessionClosed(self, session: Session, error: Exception | None) -> None:

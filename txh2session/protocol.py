@@ -388,6 +388,16 @@ class HTTP2Protocol(Protocol):
         return self._clock.callLater(delay, call)
 
 
+class RefusedConnection(Protocol):
+    """
+    Closes a connection that a server does not take.  A factory may also make no protocol at all, but not below TLS.
+    """
+
+    def connectionMade(self) -> None:
+        """See L{Protocol}."""
+        self.transport.abortConnection()  # type: ignore[union-attr]
+
+
 def describe(error: BaseException | None) -> str:
     """
     Say in a line what OpenSSL or Twisted mean by an exception.

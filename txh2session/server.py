@@ -20,7 +20,7 @@ from twisted.internet.interfaces import (
     IReactorTime,
     IStreamServerEndpoint,
 )
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -28,6 +28,7 @@ from zope.interface import implementer
 from txh2session import files
 from txh2session._handover import HandedOverLink, HTTP1Connection
 from txh2session._inbound import BodyReader
+from txh2session._limits import Account
 from txh2session._origins import MAX_ADVERTISED, checkAlternative, originOf, originsOf
 from txh2session._outbound import DEFAULT_URGENCY
 from txh2session._priority import Priority
@@ -38,7 +39,7 @@ from txh2session._waiters import Waiters
 from txh2session.errors import ErrorCode, HTTP2Error, InvalidHeader, InvalidSetting, InvalidState
 from txh2session.headers import BODILESS, Headers, HeadersLike, informationalHeaders, requestHeaders, responseHeaders
 from txh2session.listeners import SessionListener
-from txh2session.protocol import HTTP2Protocol
+from txh2session.protocol import HTTP2Protocol, RefusedConnection
 from txh2session.session import Session
 from txh2session.settings import MAX_WINDOW, Limits, Options, Settings, Timeouts, checkSeconds
 from txh2session.stream import Stream
@@ -306,6 +307,7 @@ class ServerSession(Session):
     """
 
     def __init__(self, server: Server) -> None:
+        self._account = server._account
         super().__init__(server.settings, server.limits, server.timeouts, server.listener, server.options)
         self.server = server
         self._draining = False
@@ -464,6 +466,8 @@ class Server(Factory):
         options: Options | None = None,
         http1: IProtocolFactory | None = None,
         origins: Sequence[str | bytes] = (),
+        maxSessions: int | None = 10_000,
+        maxBytes: int | None = 512 * 1024 * 1024,
         clock: IReactorTime | None = None,
     ) -> None:
         """
@@ -478,9 +482,13 @@ class Server(Factory):
         @param http1: a factory (a L{twisted.web.server.Site}, say) for clients that speak HTTP/1.1, on the same port.
         @param origins: URLs of the origins that connections may be used for; over TLS each client is told of them at once
             (RFC 8336; Node's reference 11.40).
+        @param maxSessions: connections at the same time; one more is closed as soon as it is there.  L{None} for any
+            number.
+        @param maxBytes: bytes that all sessions hold together, counted as C{session.state.heldBytes}; while there are more,
+            new streams are refused with REFUSED_STREAM.  L{None} for any number.
         @param clock: tells the time; the transport's reactor if not given.
 
-        @raise InvalidSetting: for settings that are a client's to announce.
+        @raise InvalidSetting: for settings that are a client's to announce, and for numbers that are none.
         @raise InvalidHeader: for what has no origin, or for more than 16,382 bytes of them.
         """
         self.streamReceived = streamReceived
@@ -492,6 +500,12 @@ class Server(Factory):
         self.http1 = http1
         self.origins = originsOf(origins)
         self.clock = clock
+        for name, number in (("maxSessions", maxSessions), ("maxBytes", maxBytes)):
+            if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
+                raise InvalidSetting(f"{name} is an integer above 0, or None, not {number!r}")
+        self.maxSessions = maxSessions
+        self._account = Account(limit=maxBytes)
+        self._full = False
         self.sessions: set[ServerSession] = set()
         self._http1Connections: set[HTTP1Connection] = set()
         self._ports: list[IListeningPort] = []
@@ -505,15 +519,27 @@ class Server(Factory):
         """See L{IProtocolNegotiationFactory}."""
         return [b"h2"] if self.http1 is None else [b"h2", b"http/1.1"]
 
-    def buildProtocol(self, addr: IAddress | None) -> HTTP2Protocol | None:
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:
         """See L{IProtocolFactory}."""
-        if self._closing:
-            return None
+        full = self.maxSessions is not None and len(self.sessions) + len(self._http1Connections) >= self.maxSessions
+        if full != self._full:
+            self._full = full
+            if full:
+                _log.warn("there are {count} connections: more are refused", count=self.maxSessions)
+        if full or self._closing:
+            return RefusedConnection()
         session = ServerSession(self)
         self.sessions.add(session)
         protocol = HTTP2Protocol(session, self.timeouts, self.clock, server=True, http1=self.http1)
         protocol.factory = self
         return protocol
+
+    @property
+    def heldBytes(self) -> int:
+        """
+        Bytes that all sessions hold together: what C{maxBytes} is about.
+        """
+        return self._account.held
 
     def listen(self, endpoint: IStreamServerEndpoint) -> Deferred[IListeningPort]:
         """
