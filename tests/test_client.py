@@ -36,6 +36,7 @@ from txh2session import (
     StreamError,
     StreamListener,
     StreamRefused,
+    StreamTimeout,
     Timeouts,
     connect,
     openSession,
@@ -531,6 +532,60 @@ class ClientTests(SynchronousTestCase):
         self.failureResultOf(refused.whenOpened(), StreamRefused)
         self.assertEqual(self.successResultOf(first.whenOpened()), 1)
         peer.take()
+
+    def test_timeout(self) -> None:
+        """
+        A request that takes longer than its C{timeout} is reset with CANCEL, whatever the server has sent of it; the others
+        go on.
+        """
+        streams = [self.session.request(timeout=5) for _ in range(3)]
+        other = self.session.request()
+        waiting = [stream.read() for stream in streams]
+        self.peer.send(self.peer.response(3), self.peer.data(3, b"drip"))
+        self.peer.send(self.peer.response(5), self.peer.data(5, b"all", end=True))
+        self.peer.take()
+        for _ in range(5):
+            self.clock.advance(0.9)
+            self.peer.send(self.peer.data(3, b"drip"))
+        self.assertEqual(self.successResultOf(waiting[2]), b"all")
+        self.assertNoResult(waiting[0])
+        self.clock.advance(0.5)
+        self.assertEqual(self.peer.names(), ["RST_STREAM 1 CANCEL", "RST_STREAM 3 CANCEL"])
+        for stream, body, processed in ((streams[0], waiting[0], None), (streams[1], waiting[1], True)):
+            error = self.failureResultOf(body, StreamTimeout).value
+            self.assertIs(self.failureResultOf(stream.whenClosed()).value, error)
+            self.assertEqual((error.timeout, error.code, error.processed), ("request", ErrorCode.CANCEL, processed))
+        self.peer.send(self.peer.response(7, end=True))
+        self.assertEqual(self.successResultOf(other.whenResponse()).status, 200)
+        self.assertEqual([call for call in self.clock.getDelayedCalls() if "_startDeadline" in repr(call.func)], [])
+
+    def test_timeoutWaiting(self) -> None:
+        """
+        Waiting for the server's limit counts, and such a request surely was not processed.
+        """
+        self.peer.settings(MAX_CONCURRENT_STREAMS=0)
+        stream = self.session.request(timeout=5)
+        answer = stream.whenResponse()
+        self.clock.advance(5)
+        self.assertIs(self.failureResultOf(answer, StreamTimeout).value.processed, False)
+        self.peer.settings(MAX_CONCURRENT_STREAMS=5)
+        self.assertNotIn("HEADERS 1 END_STREAM", self.peer.names())
+
+    def test_timeoutOfTheSession(self) -> None:
+        """
+        C{Timeouts.request} is for requests that say nothing else, tunnels excepted.
+        """
+        session = ClientSession("http", "localhost", timeouts=Timeouts(request=3))
+        peer = FramePeer.toClient(session, self.clock)
+        first, never = session.request(), session.request(timeout=0)
+        tunnel = session.request({":method": "CONNECT", ":authority": "a:1"})
+        answer = first.whenResponse()
+        self.clock.advance(3)
+        self.failureResultOf(answer, StreamTimeout)
+        self.assertFalse(never.closed or tunnel.closed)
+        self.assertRaises(InvalidSetting, session.request, timeout=-1)
+        peer.take()
+        session.destroy()
 
     def test_pushIsRefused(self) -> None:
         """

@@ -13,12 +13,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from txh2session import (
     ClientSession,
     ErrorCode,
+    Initiator,
     InvalidSetting,
     Keepalive,
     Server,
     ServerStream,
     SessionTimeout,
     StreamError,
+    StreamTimeout,
     Timeouts,
 )
 from txh2session.testing import FramePeer
@@ -167,6 +169,44 @@ class SlowPeerTests(SynchronousTestCase):
         self.streams[0].respond()
         self.clock.advance(600)
         self.assertFalse(self.streams[0].closed)
+
+    def test_silentUpload(self) -> None:
+        """
+        A request whose body stops while somebody reads it is reset with CANCEL after C{Timeouts.upload}.
+        """
+        self.peer.send(self.peer.post(1), self.peer.data(1, b"x"))
+        body = self.streams[0].read()
+        for _ in range(4):
+            self.clock.advance(20)
+            self.assertNoResult(body)
+            self.peer.send(self.peer.data(1, b"x"))
+        for _ in range(9):
+            self.clock.advance(10)
+        self.assertEqual(self.peer.names(), ["RST_STREAM 1 CANCEL"])
+        error = self.failureResultOf(body, StreamTimeout).value
+        self.assertEqual((error.timeout, error.initiator), ("upload", Initiator.PEER))
+        self.assertFalse(self.session.destroyed)
+
+    def test_notTheClientsFault(self) -> None:
+        """
+        A client that waits because nobody reads, or because it has its answer, may be silent for long.
+        """
+        self.peer.send(*(self.peer.post(streamID) for streamID in (1, 3, 5, 7)))
+        unread, answered, paused, iterated = self.streams
+        answered.discard()
+        answered.respond()
+        paused.discard()
+        paused.pauseProducing()
+        iterated.__aiter__()
+        for _ in range(30):
+            self.clock.advance(20)
+            self.peer.send(self.peer.ping())
+        self.assertEqual([stream.closed for stream in self.streams], [False] * 4)
+        self.assertEqual(set(self.peer.names()), {"HEADERS 3 200", "PING ACK"})
+        ended = [unread.read(), answered.whenTrailers()]
+        self.peer.send(self.peer.data(1, b"all", end=True), self.peer.data(3, b"", end=True))
+        self.assertEqual(self.successResultOf(ended[0]), b"all")
+        self.successResultOf(ended[1])
 
     def test_drippingHeaders(self) -> None:
         """

@@ -33,6 +33,7 @@ from txh2session.errors import (
     StreamAborted,
     StreamError,
     StreamRefused,
+    StreamTimeout,
 )
 from txh2session.files import FileRange
 from txh2session.headers import Headers
@@ -101,6 +102,7 @@ __all__ = [
     "StreamError",
     "StreamListener",
     "StreamRefused",
+    "StreamTimeout",
     "StreamTransport",
     "Timeouts",
     "TunnelEndpoint",

@@ -52,6 +52,13 @@ class ReceiveBuffer:
         self.reader: BodyReader | None = None
         self.size = 0
 
+    @property
+    def hungry(self) -> bool:
+        """
+        Whether a reader waits for more.
+        """
+        return self.reader is not None and not self._paused and not self._ended
+
     def received(self, data: bytes) -> None:
         """
         Take in bytes from the peer.

@@ -131,6 +131,7 @@ class SessionLife(Telling[SessionListener]):
         self._idle: IdleTimer | None = None
         self._keepalive: KeepaliveWatch | None = None
         self._stalls: StallWatch | None = None
+        self._uploads: StallWatch | None = None
         self._timer: IdleTimer | None = None
         self.alpnProtocol: str | None = None
         self.encrypted: bool | None = None
@@ -293,7 +294,7 @@ class SessionLife(Telling[SessionListener]):
         for call in calls:
             if call.active():
                 call.cancel()
-        for watch in (self._keepalive, self._stalls, self._idle):
+        for watch in (self._keepalive, self._stalls, self._uploads, self._idle):
             if watch is not None:
                 watch.stop()
         if self._timer is not None:
@@ -414,6 +415,13 @@ class SessionLife(Telling[SessionListener]):
             if stream is not None:
                 stream._stalled(self._timeouts.stalled)
 
+    def _lookForUploads(self) -> None:
+        """
+        End the streams whose peer does not send what somebody reads.
+        """
+        for stream in list(self._streams.values()):
+            stream._lookForUpload(self._timeouts.upload)
+
     def headersTimedOut(self) -> None:
         """
         A header block did not end in time.
@@ -485,6 +493,8 @@ class SessionLife(Telling[SessionListener]):
                 )
             if self._timeouts.stalled:
                 self._stalls = StallWatch(link, self._timeouts.stalled, self._resetStalled)
+            if self._timeouts.upload and not self._client:
+                self._uploads = StallWatch(link, self._timeouts.upload, self._lookForUploads)
             self._sendFirstFrames()
             idle = self._idleSeconds()
             if idle:

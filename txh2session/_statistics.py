@@ -41,6 +41,13 @@ class StreamCounts:
         self._clock = clock
         self._openedAt = clock.seconds()
 
+    @property
+    def bytesRead(self) -> int:
+        """
+        Bytes of the peer's body that came.
+        """
+        return self._read
+
     def headersCame(self) -> None:
         """
         The peer's final headers came.

@@ -28,6 +28,7 @@ from txh2session.errors import (
     StreamAborted,
     StreamError,
     StreamRefused,
+    StreamTimeout,
     codeName,
 )
 from txh2session.headers import Headers
@@ -443,17 +444,31 @@ class StreamLife(Telling[StreamListener]):
         cut = error or StreamAborted(text, code, initiator, processed=answered)
         self._finish(code, error, cut)
 
+    def _timedOut(self, timeout: str, message: str, *, processed: bool | None = None) -> None:
+        """
+        The peer let a time pass.
+
+        @param timeout: the name of the field of C{Timeouts}.
+        """
+        if self._finished:
+            return
+        if self.id is not None:
+            self._owner._engine.reset(self.id, ErrorCode.CANCEL)
+        error = StreamTimeout(message, ErrorCode.CANCEL, Initiator.PEER, processed=processed)
+        error.timeout = timeout
+        self._finish(ErrorCode.CANCEL, error, error)
+        self._owner._flush()
+
     def _stalled(self, seconds: float) -> None:
         """
         The peer took nothing of the body for a long time.
         """
-        if self.id is not None:
-            self._owner._engine.reset(self.id, ErrorCode.CANCEL)
-        error = StreamError(
-            f"the peer took nothing of stream {self.id} for {seconds:g} seconds", ErrorCode.CANCEL, Initiator.PEER
-        )
-        self._finish(ErrorCode.CANCEL, error, error)
-        self._owner._flush()
+        self._timedOut("stalled", f"the peer took nothing of stream {self.id} for {seconds:g} seconds")
+
+    def _lookForUpload(self, seconds: float) -> None:
+        """
+        See whether the peer still sends what it announced: called twice within the time it has.
+        """
 
     def _sessionEnded(self, code: int, error: Exception | None, cut: Exception, *, keep: bool) -> None:
         """

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from txh2session._outbound import DEFAULT_URGENCY
 from txh2session._priority import Priority
 from txh2session._states import Sending
+from txh2session._timer import DelayedCall
 from txh2session._waiters import Waiters
 from txh2session.errors import (
     ConnectFailed,
@@ -25,7 +26,7 @@ from txh2session.headers import Headers, HeadersLike, requestHeaders
 from txh2session.listeners import SessionListener
 from txh2session.protocol import describe
 from txh2session.session import Session
-from txh2session.settings import Limits, Options, Settings, Timeouts
+from txh2session.settings import Limits, Options, Settings, Timeouts, checkSeconds
 from txh2session.stream import Stream
 
 _BODILESS = frozenset({b"GET", b"HEAD", b"DELETE"})
@@ -51,6 +52,7 @@ class ClientStream(Stream):
         self._endEarly = end
         self._responseWaiters: Waiters[Headers] | None = None
         self._openedWaiters: Waiters[int] | None = None
+        self._deadline: DelayedCall | None = None
 
     def whenOpened(self) -> Deferred[int]:
         """
@@ -148,6 +150,27 @@ class ClientStream(Stream):
         if self.bufferSize < session._limits.sendHighWater:
             self._guarded(self._drained)
 
+    def _startDeadline(self, seconds: float) -> None:
+        """
+        Have the request end in time, answered or not.
+        """
+
+        def late() -> None:
+            self._deadline = None
+            message = f"the request took more than {seconds:g} seconds"
+            sent = self.id is not None
+            self._timedOut("request", message, processed=(self.headers is not None or None) if sent else False)
+
+        self._deadline = self._owner._clock.callLater(seconds, late)
+
+    def _finish(
+        self, code: ErrorCode | int, error: Exception | None, cut: Exception | None, *, keep: bool = True
+    ) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        super()._finish(code, error, cut, keep=keep)
+
     def _unsendable(self, reason: str) -> StreamError:
         if self.id is not None:
             return super()._unsendable(reason)
@@ -192,7 +215,11 @@ class ClientSession(Session):
         self._giveUpConnecting: Callable[[], object] | None = None
 
     def request(
-        self, headers: HeadersLike = (), endStream: bool | None = None, priority: str | None = None
+        self,
+        headers: HeadersLike = (),
+        endStream: bool | None = None,
+        priority: str | None = None,
+        timeout: float | None = None,
     ) -> ClientStream:
         """
         Send a request (Node's reference 7.1).
@@ -204,8 +231,14 @@ class ClientSession(Session):
         @param headers: C{:method} is GET, C{:path} is C{/}, C{:scheme} and C{:authority} are the session's unless given.
         @param endStream: whether there is no body; if not given, there is none with GET, HEAD and DELETE.
         @param priority: the value of the C{priority} field (RFC 9218), for example C{"u=1, i"}.
+        @param timeout: seconds until the answer has to be whole, waiting for the connection included: then the stream is
+            reset with CANCEL and its Deferreds fail with a L{StreamTimeout<txh2session.StreamTimeout>}.  0 for ever; if not
+            given C{Timeouts.request}, except for CONNECT, whose tunnel ends when it likes.
 
         @raise InvalidHeader: for headers that may not be sent.
+        @raise InvalidSetting: for a timeout that is none.
+        @raise InvalidState: for a timeout before the session has a clock: one that L{openSession<txh2session.openSession>}
+            did not make, before it is connected.
         """
         checked = requestHeaders(
             headers, self.scheme.encode("ascii"), self.authority.encode("ascii"), self._options.strictSingleValues
@@ -216,7 +249,13 @@ class ClientSession(Session):
             )
         if endStream is None:
             endStream = checked.get(b":method") in _BODILESS
+        if timeout is not None:
+            seconds = checkSeconds("timeout", timeout)
+        else:
+            seconds = 0.0 if checked.get(b":method") == b"CONNECT" else self._timeouts.request
         stream = ClientStream(self, checked, endStream)
+        if seconds and not self._destroyed:
+            stream._startDeadline(seconds)
         if self._closed or self._destroyed:
             self._refuse(stream)
         elif self._link is not None and not self._pending and self._engine.canOpen():

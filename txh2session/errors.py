@@ -23,6 +23,7 @@ The tree, drawn once::
         |   `-- LimitExceeded    a budget in Limits was used up
         `-- StreamError          the stream ended with an error              Deferred
             +-- StreamAborted    it was cut short: END_STREAM never came
+            +-- StreamTimeout    a time in Timeouts, or of the request, passed
             `-- StreamRefused    the peer never worked on it: safe to send again
 
 Misuse raises where it happens.  What the network or the peer does arrives as a L{Failure
@@ -262,6 +263,16 @@ class StreamAborted(StreamError):
     """
     The stream was cut off before the peer's END_STREAM, so a body that was being read is not whole.
     """
+
+
+class StreamTimeout(StreamError):
+    """
+    A time passed that the stream had: one of L{Timeouts<txh2session.Timeouts>}, or the C{timeout} of a request.
+
+    @ivar timeout: the name of the field of L{Timeouts<txh2session.Timeouts>}.
+    """
+
+    timeout = ""
 
 
 class StreamRefused(StreamError):

@@ -98,6 +98,8 @@ class ServerStream(Stream):
         self._bodiless = False
         self._expectsContinue = False
         self._unreadCall: DelayedCall | None = None
+        self._arrivedBefore = -1
+        self._quietLooks = 0
 
     @property
     def headRequest(self) -> bool:
@@ -274,6 +276,14 @@ class ServerStream(Stream):
             self._reset(ErrorCode.NO_ERROR)
         else:
             self._watchUnread()
+
+    def _lookForUpload(self, seconds: float) -> None:
+        hungry = self._sending is Sending.HEADERS and self._buffer is not None and self._buffer.hungry
+        arrived = self._counts.bytesRead
+        self._quietLooks = self._quietLooks + 1 if hungry and arrived == self._arrivedBefore else 0
+        self._arrivedBefore = arrived if hungry else -1
+        if self._quietLooks == 2:
+            self._timedOut("upload", f"nothing came of the body of stream {self.id} for {seconds:g} seconds")
 
     def _finish(
         self, code: ErrorCode | int, error: Exception | None, cut: Exception | None, *, keep: bool = True

@@ -397,6 +397,10 @@ class Timeouts:
     @ivar headers: from the first byte of a header block to its last.  10 (security: a block that drips).
     @ivar stalled: how long the peer may take nothing of a body that waits for it; then the stream is reset with CANCEL.
         60.
+    @ivar upload: how long the rest of a request's body may keep a reader waiting, on a server that has not begun to answer;
+        then the stream is reset with CANCEL.  60.
+    @ivar request: from the call of C{request()} to the end of the answer, on a client; then the stream is reset with
+        CANCEL.  Never unless given here or with the request.
     @ivar keepalive: how to find out that the peer is gone; L{None} for not at all.
     @ivar drain: how long a server that closes waits for the answer to its PING before it names its last stream.  5.
     @ivar unread: how long a client may go on with an upload that nobody reads once it has its answer; then it is reset with
@@ -412,6 +416,8 @@ class Timeouts:
     idle: float | None = None
     headers: float = 10.0
     stalled: float = 60.0
+    upload: float = 60.0
+    request: float = 0.0
     keepalive: Keepalive | None = None
     drain: float = 5.0
     unread: float = 1.0
