@@ -693,6 +693,24 @@ class BudgetTests(ServerRules):
             self.peer.send(self.peer.get(number))
         self.exceeded("refusedStreams")
 
+    def test_visible(self) -> None:
+        """
+        How much of each budget is used can be seen in C{session.state}.
+        """
+        before = self.session.state
+        for number in range(3, 27, 2):
+            self.peer.send(self.peer.get(number))
+        self.peer.send(self.peer.reset(3), self.peer.ping())
+        self.peer._protocol.pauseProducing()
+        self.peer.send(self.peer.ping(b"87654321"))
+        after = self.session.state
+        self.assertEqual((before.refusedStreams, after.refusedStreams), (0, 3))
+        self.assertEqual((before.repliesOwed, after.repliesOwed), (0, 17))
+        self.assertEqual(after.resetsSpent - before.resetsSpent, 1)
+        self.assertEqual(after.controlFramesSpent - before.controlFramesSpent, 2)
+        self.peer._protocol.resumeProducing()
+        self.assertEqual(self.session.state.repliesOwed, 0)
+
     def test_settingsEntries(self) -> None:
         """
         Too many entries in one SETTINGS frame.

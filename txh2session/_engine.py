@@ -37,6 +37,8 @@ class EngineState(NamedTuple):
     heldBytes: int
     resetsSpent: int
     controlFramesSpent: int
+    refusedStreams: int
+    repliesOwed: int
     encoderTable: int
     decoderTable: int
 

@@ -578,6 +578,8 @@ class Multiplexer(FrameRules):
             unreadBytes=self._credit.unread,
             resetsSpent=self._resets.spent,
             controlFramesSpent=self._controls.spent,
+            refusedStreams=self._refused,
+            repliesOwed=self._owed,
             encoderTable=_tableBytes(conn.encoder.header_table),
             decoderTable=_tableBytes(conn.decoder.header_table),
         )

@@ -84,6 +84,8 @@ class Session(ToldSession):
             roundTripTime=self._pings.roundTripTime,
             resetsSpent=engine.resetsSpent,
             controlFramesSpent=engine.controlFramesSpent,
+            refusedStreams=engine.refusedStreams,
+            repliesOwed=engine.repliesOwed,
             encoderTable=engine.encoderTable,
             decoderTable=engine.decoderTable,
         )

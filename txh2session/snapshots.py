@@ -24,6 +24,8 @@ class SessionSnapshot(NamedTuple):
     @ivar roundTripTime: seconds the last PING took, L{None} before one was answered.
     @ivar resetsSpent: how many streams have counted against C{Limits.resets}.
     @ivar controlFramesSpent: how many frames have counted against C{Limits.controlFrames}.
+    @ivar refusedStreams: how many streams were refused in a row, for C{Limits.refusedStreams}.
+    @ivar repliesOwed: bytes of acknowledgements and resets that wait for the transport, for C{Limits.repliesOwed}.
     @ivar encoderTable: bytes the HPACK table holds for the fields we send, as RFC 7541 section 4.1 counts them.
     @ivar decoderTable: the same for the fields we receive.
     """
@@ -41,6 +43,8 @@ class SessionSnapshot(NamedTuple):
     roundTripTime: float | None
     resetsSpent: int
     controlFramesSpent: int
+    refusedStreams: int
+    repliesOwed: int
     encoderTable: int
     decoderTable: int
 
