@@ -82,8 +82,10 @@ class Account:
         if self._closed:
             return
         self.held += size
-        if self._parent is not None:
-            self._parent.add(size)
+        parent = self._parent
+        while parent is not None:
+            parent.held += size
+            parent = parent._parent
 
     @property
     def exceeded(self) -> bool:

@@ -91,7 +91,10 @@ def listSize(fields: Iterable[Field]) -> int:
     """
     The size of a header list as SETTINGS_MAX_HEADER_LIST_SIZE counts it (RFC 9113 section 6.5.2).
     """
-    return sum(len(name) + len(value) + 32 for name, value in fields)
+    size = 0
+    for name, value in fields:  # half the time of sum() with a generator, and done for each message
+        size += len(name) + len(value) + 32
+    return size
 
 
 def _checkValues(fields: Iterable[Field], strictBlanks: bool) -> list[Field]:

@@ -96,6 +96,7 @@ class FrameRules:
         self._lastProcessed = 0
         self._goAwayLast = MAX_WINDOW
         self._owed = 0
+        self._wrapped = 0
         self._refused = 0
         self._now = 0.0
         self._stopped = False
@@ -555,8 +556,8 @@ class FrameRules:
         Make a received list ours, if it is not too long.
         """
         received = list(fields)
-        limits = self._limits
-        if len(received) > limits.headerFields or listSize(received) > self._announced[-1].maxHeaderListSize:
+        self._wrapped = listSize(received)
+        if len(received) > self._limits.headerFields or self._wrapped > self._announced[-1].maxHeaderListSize:
             raise StreamFault(ErrorCode.ENHANCE_YOUR_CALM, "the header list is too long")
         sensitive = frozenset(field[0] for field in received if not field.indexable)  # type: ignore[attr-defined]
         return Headers.received(received, sensitive)
@@ -569,12 +570,11 @@ class FrameRules:
             raise StreamFault(ErrorCode.PROTOCOL_ERROR, f"malformed request: {malformed}") from malformed
         if ended and facts.contentLength:
             raise StreamFault(ErrorCode.PROTOCOL_ERROR, "content-length without a body")
-        record = self._table.openRemote(streamID, not ended)
+        record = self._table.openRemote(streamID, not ended, held=self._wrapped)
         record.allowance = self._streamWindow
         record.awaited = facts.contentLength
         record.final = True
         record.method = facts.method
-        self._table.hold(record, headers.size)
         self._lastProcessed = streamID
         update = self._earlyPriorities.pop(streamID, None)
         if update is None and facts.priority is not None:

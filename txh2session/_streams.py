@@ -128,21 +128,24 @@ class StreamTable:
         record = self.open[self.nextLocal] = Record(self.nextLocal, localOpen, remoteOpen)
         self.nextLocal += 2
         self.localCount += 1
-        self._countOpened()
+        self._countOpened(record)
         return record
 
-    def openRemote(self, streamID: int, remoteOpen: bool, localOpen: bool = True) -> Record:
+    def openRemote(self, streamID: int, remoteOpen: bool, localOpen: bool = True, held: int = 0) -> Record:
         """
         Open a stream of the peer's.
+
+        @param held: bytes it takes besides those of every stream.
         """
         record = self.open[streamID] = Record(streamID, localOpen, remoteOpen)
+        record.held += held
         self.remoteCount += 1
-        self._countOpened()
+        self._countOpened(record)
         return record
 
-    def _countOpened(self) -> None:
+    def _countOpened(self, record: Record) -> None:
         self.opened += 1
-        self._account.add(STREAM_BYTES)
+        self._account.add(record.held)
         if len(self.open) > self.most:
             self.most = len(self.open)
 
@@ -162,13 +165,6 @@ class StreamTable:
             self.remoteCount -= 1
         self.remember(streamID, wasReset)
         return record
-
-    def hold(self, record: Record, size: int) -> None:
-        """
-        Count bytes that a stream takes until it is over.
-        """
-        record.held += size
-        self._account.add(size)
 
     def remember(self, streamID: int, wasReset: bool) -> None:
         """
