@@ -10,8 +10,8 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 from unittest import SkipTest
 
 from twisted.internet import reactor as _reactor
@@ -20,6 +20,8 @@ from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
+
+_T = TypeVar("_T")
 
 reactor: Any = _reactor
 
@@ -206,6 +208,21 @@ class Program(ProcessProtocol):
         Write a line to its standard input.
         """
         self._process.write(f"{line}\n".encode())
+
+
+def within(waiting: Deferred[_T], state: Callable[[], str], seconds: float = 15) -> Deferred[_T]:
+    """
+    Wait for something in this process, not for ever.
+
+    @param state: says how far it has come, if the time passes.
+
+    @return: what was given.
+    """
+
+    def late(result: object, limit: float) -> Any:
+        raise AssertionError(f"nothing for {limit:g} seconds: {state()}")
+
+    return waiting.addTimeout(seconds, reactor, late)
 
 
 def freePort() -> int:
