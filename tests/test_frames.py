@@ -481,3 +481,17 @@ class ReadingTests(SynchronousTestCase):
             self.assertEqual(fault.code, code, raw)
         self.assertEqual(frames.headerFragment(frames.buildFrame(frames.HEADERS, both, 1, b"\x00ppppp")), b"")
         self.assertEqual(frames.headerFragment(frames.buildFrame(frames.HEADERS, 8, 1, b"\x02\x00\x00")), b"")
+
+    @given(st.lists(st.binary(max_size=30), max_size=4), st.binary(max_size=30))
+    def test_advertised(self, origins: list[bytes], value: bytes) -> None:
+        """
+        ALTSVC and ORIGIN frames are read as they were written, and not at all if they were cut.
+        """
+        raw = frames.buildOrigin(origins)
+        self.assertEqual(frames.readOrigins(raw), origins)
+        if origins and origins[-1]:
+            self.assertIsNone(frames.readOrigins(raw[:-1]))
+        for origin in origins:
+            raw = frames.buildAltSvc(value, origin, 0)
+            self.assertEqual(frames.readAltSvc(raw), (origin, value))
+            self.assertIsNone(frames.readAltSvc(raw[: 10 + len(origin)]))

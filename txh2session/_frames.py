@@ -354,6 +354,39 @@ def readLong(raw: bytes) -> int:
     return number
 
 
+class AltSvc(NamedTuple):
+    """
+    What an ALTSVC frame says (RFC 7838 section 4).
+    """
+
+    origin: bytes
+    value: bytes
+
+
+def readAltSvc(raw: bytes) -> AltSvc | None:
+    """
+    Read an ALTSVC frame; L{None} if it is cut short.
+    """
+    start = HEAD + 2
+    end = start + int.from_bytes(raw[HEAD:start], "big")
+    return AltSvc(raw[start:end], raw[end:]) if end <= len(raw) else None
+
+
+def readOrigins(raw: bytes) -> list[bytes] | None:
+    """
+    Read an ORIGIN frame (RFC 8336 section 2); L{None} if it is cut short.
+    """
+    origins: list[bytes] = []
+    position = HEAD
+    while position + 2 <= len(raw):
+        length = int.from_bytes(raw[position : position + 2], "big")
+        position += 2 + length
+        if position > len(raw):
+            return None
+        origins.append(raw[position - length : position])
+    return origins
+
+
 def promisedStream(flags: int, raw: bytes) -> int:
     """
     Read which stream a PUSH_PROMISE frame promises (RFC 9113 section 6.6); L{headerFragment} has checked its length.

@@ -528,25 +528,18 @@ class FrameRules:
 
     def _altSvcFrame(self, flags: int, streamID: int, raw: bytes) -> None:
         self._spendControl()
-        length = int.from_bytes(raw[9:11], "big") if len(raw) >= 11 else -1
-        origin, value = raw[11 : 11 + length], raw[11 + length :]
+        said = frames.readAltSvc(raw)
         # Ignored where RFC 7838 section 4 says so: from a client, cut short, an origin on a stream or none off one.
-        if self._client and length >= 0 and len(origin) == length and bool(origin) == (streamID == 0):
-            self._owner.altSvcReceived(value, origin, streamID)
+        if self._client and said is not None and bool(said.origin) == (streamID == 0):
+            self._owner.altSvcReceived(said.value, said.origin, streamID)
 
     def _originFrame(self, flags: int, streamID: int, raw: bytes) -> None:
         self._spendControl()
         if not self._client or streamID != 0 or flags & 0x0F:
             return  # RFC 8336 section 2.1
-        origins: list[bytes] = []
-        position = frames.HEAD
-        while position + 2 <= len(raw):
-            length = int.from_bytes(raw[position : position + 2], "big")
-            position += 2 + length
-            if position > len(raw):
-                return
-            origins.append(raw[position - length : position])
-        self._owner.originReceived(origins)
+        origins = frames.readOrigins(raw)
+        if origins is not None:
+            self._owner.originReceived(origins)
 
     # -----------------------------------------------------------------------------------------------------------------
     # What a frame turned out to hold
