@@ -31,7 +31,7 @@ PACKAGE = ROOT / "txh2session"
 FLOORS = (
     ("words", {"constants", "errors", "settings", "_fields", "_messages", "headers", "_origins", "_states"}),
     ("policy", {"_limits", "_frames", "_outbound", "_priority", "_inbound", "_streams", "_credit", "_tuning"}),
-    ("wire", {"_engine", "_outlet", "_rules", "_multiplexer"}),
+    ("wire", {"_engine", "_outlet", "_rules", "_multiplexer", "_frameview", "_frametext"}),
     (
         "objects",
         {
@@ -40,7 +40,7 @@ FLOORS = (
             *("_life", "_told", "session"),
         },
     ),
-    ("connection", {"protocol", "_certificates", "tls"}),
+    ("connection", {"framelog", "protocol", "_certificates", "tls"}),
     ("roles", {"server", "client", "connecting"}),
     ("inside streams", {"_transport", "tunnel"}),
     ("public names", {""}),
@@ -52,8 +52,12 @@ ON_TOP = FLOORS[-1][1]
 PRIVATE_USERS = {"_pipe", "_framepeer", "testing"}
 """What is on top and may import more than the public names: it stands in for what is below them."""
 
-ENGINE_LIBRARIES = {"_multiplexer": {"h2", "hpack", "hyperframe"}, "_framepeer": {"hpack", "hyperframe"}}
-"""Who may import h2 and what it is made of.  C{_framepeer} builds frames without h2."""
+ENGINE_LIBRARIES = {
+    "_multiplexer": {"h2", "hpack", "hyperframe"},
+    "_framepeer": {"hpack", "hyperframe"},
+    "_frameview": {"hpack"},
+}
+"""Who may import h2 and what it is made of.  C{_framepeer} builds frames without h2, C{_frameview} shows them."""
 
 
 def sources() -> dict[str, Path]:

@@ -36,6 +36,7 @@ from txh2session.errors import (
     StreamTimeout,
 )
 from txh2session.files import FileRange
+from txh2session.framelog import FrameLog
 from txh2session.headers import Headers
 from txh2session.listeners import SessionListener, StreamListener
 from txh2session.server import Server, ServerSession, ServerStream
@@ -71,6 +72,7 @@ __all__ = [
     "FileNotSeekable",
     "FileRange",
     "FrameFlag",
+    "FrameLog",
     "FrameType",
     "HTTP2Error",
     "Headers",

@@ -23,6 +23,7 @@ from txh2session.errors import (
     InvalidURL,
     StreamError,
 )
+from txh2session.framelog import FrameLog, checkFrameLog
 from txh2session.listeners import SessionListener
 from txh2session.protocol import HTTP2Protocol, describe
 from txh2session.settings import Limits, Options, Settings, Timeouts
@@ -36,10 +37,11 @@ class _Attempt(Factory):
 
     noisy = False
 
-    def __init__(self, reactor: Any, session: ClientSession, timeouts: Timeouts) -> None:
+    def __init__(self, reactor: Any, session: ClientSession, timeouts: Timeouts, frameLog: FrameLog | None) -> None:
         self._reactor = reactor
         self._session = session
         self._timeouts = timeouts
+        self._frameLog = frameLog
         self._connecting: Deferred[Any] | None = None
         self._protocol: HTTP2Protocol | None = None
         self._deadline: DelayedCall | None = None
@@ -60,7 +62,7 @@ class _Attempt(Factory):
     def buildProtocol(self, addr: IAddress | None) -> HTTP2Protocol:
         """See L{Factory}."""
         clock = cast(IReactorTime, self._reactor)
-        self._protocol = HTTP2Protocol(self._session, self._timeouts, clock, server=False)
+        self._protocol = HTTP2Protocol(self._session, self._timeouts, clock, server=False, frameLog=self._frameLog)
         self._protocol.factory = self
         return self._protocol
 
@@ -107,6 +109,7 @@ def openSession(
     timeouts: Timeouts | None = None,
     listener: SessionListener | None = None,
     options: Options | None = None,
+    frameLog: FrameLog | None = None,
 ) -> ClientSession:
     """
     Begin to connect to a server and return the session at once, still connecting: requests may be made and wait.
@@ -118,6 +121,7 @@ def openSession(
     The parameters are those of L{connect}.
     """
     scheme, host, port, authority = _parsed(url)
+    checkFrameLog(frameLog)
     chosen = timeouts or Timeouts()
     session = ClientSession(scheme, authority, settings, limits, chosen, listener, options)
     if endpoint is None:
@@ -125,7 +129,7 @@ def openSession(
     if scheme == "https":
         policy = contextFactory or clientContextFactory()
         endpoint = wrapClientTLS(policy.creatorForNetloc(host.encode("ascii"), port), endpoint)
-    _Attempt(reactor, session, chosen).start(endpoint)
+    _Attempt(reactor, session, chosen, frameLog).start(endpoint)
     return session
 
 
@@ -140,6 +144,7 @@ def connect(
     timeouts: Timeouts | None = None,
     listener: SessionListener | None = None,
     options: Options | None = None,
+    frameLog: FrameLog | None = None,
 ) -> Deferred[ClientSession]:
     """
     Connect to a server: over TLS with ALPN to an C{https:} URL, in clear text with prior knowledge to an C{http:} one.
@@ -154,6 +159,7 @@ def connect(
     @param timeouts: how long things may take.
     @param listener: told what happens to the session.
     @param options: how messages are made and judged.
+    @param frameLog: shows every frame of the session.
 
     @return: fires with the L{ClientSession} when the server's SETTINGS have arrived, so that it surely speaks HTTP/2; fails
         with a L{ConnectFailed<txh2session.ConnectFailed>} that names the stage, or with the session's error.  Cancelling it
@@ -172,6 +178,7 @@ def connect(
         timeouts=timeouts,
         listener=listener,
         options=options,
+        frameLog=frameLog,
     )
 
     def cancelled(waiting: Deferred[ClientSession]) -> None:

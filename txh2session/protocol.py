@@ -31,6 +31,7 @@ from txh2session._frames import PREFACE, recognise
 from txh2session._life import SessionLife
 from txh2session._timer import DelayedCall
 from txh2session.errors import ConnectFailed
+from txh2session.framelog import ConnectionLog, FrameLog
 from txh2session.settings import Timeouts
 
 _log = Logger()
@@ -73,12 +74,15 @@ class HTTP2Protocol(Protocol):
         *,
         server: bool,
         http1: IProtocolFactory | None = None,
+        frameLog: FrameLog | None = None,
     ) -> None:
         self._session = session
         self._timeouts = timeouts
         self._clock = clock
         self._server = server
         self._http1 = http1
+        self._frameLog = frameLog
+        self._frames: ConnectionLog | None = None
         self._handedOver: Any = None
         self._encrypted = False
         self._connected = False
@@ -130,13 +134,24 @@ class HTTP2Protocol(Protocol):
             self._session.linkFailed(ConnectFailed("alpn", f"the server chose {chosen}, not 'h2'"))
             self.transport.abortConnection()  # type: ignore[union-attr]
 
-    def _connect(self) -> None:
+    def _connect(self, start: bytes = b"") -> None:
         """
         The peer speaks HTTP/2, as far as one can know.
+
+        @param start: what it has said already.
         """
         self.stage = "h2"
         self._connected = True
         self._await(self._timeouts.preface)
+        if self._frameLog is not None:
+            self._frames = self._frameLog.connected(
+                self.seconds,
+                client=not self._server,
+                encrypted=self._encrypted,
+                host=self.getHost(),
+                peer=self.getPeer(),
+            )
+            self._frames.received(start)
         self.transport.registerProducer(self, True)  # type: ignore[union-attr]
         self._session.linkConnected(self, self._encrypted)
 
@@ -168,6 +183,8 @@ class HTTP2Protocol(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """See L{Protocol}."""
+        if self._frames is not None:
+            self._frames.received(data)
         if self._closing:
             return
         if self._connected:
@@ -200,7 +217,7 @@ class HTTP2Protocol(Protocol):
         if PREFACE.startswith(start[: len(PREFACE)]) and not self._encrypted:
             if len(start) < len(PREFACE):
                 return
-            self._connect()
+            self._connect(start)
             self._session.bytesReceived(start, self.seconds())
             return
         speaks = recognise(start)
@@ -252,6 +269,8 @@ class HTTP2Protocol(Protocol):
                 if not data:
                     break
                 self.transport.write(data)  # type: ignore[union-attr]
+                if self._frames is not None:
+                    self._frames.sent(data)
         finally:
             self._flushing = False
 
@@ -280,6 +299,8 @@ class HTTP2Protocol(Protocol):
         self._stop("_deadline")
         if last:
             self.transport.write(last)  # type: ignore[union-attr]
+            if self._frames is not None:
+                self._frames.sent(last)
         self.transport.unregisterProducer()  # type: ignore[union-attr]
         self._closeTransport(hurry)
 
@@ -350,6 +371,8 @@ class HTTP2Protocol(Protocol):
             self._session.handedOverLost()
             return
         error = reason.value
+        if self._frames is not None:
+            self._frames.lost(describe(error))
         done = reason.check(ConnectionDone) is not None
         if not self._connected and self.stage == "tls":
             text = "the peer closed the connection in the handshake" if done else describe(error)

@@ -37,6 +37,7 @@ from txh2session._states import Sending, SessionState, nextSending
 from txh2session._timer import DelayedCall
 from txh2session._waiters import Waiters
 from txh2session.errors import ErrorCode, HTTP2Error, InvalidHeader, InvalidSetting, InvalidState
+from txh2session.framelog import FrameLog, checkFrameLog
 from txh2session.headers import BODILESS, Headers, HeadersLike, informationalHeaders, requestHeaders, responseHeaders
 from txh2session.listeners import SessionListener
 from txh2session.protocol import HTTP2Protocol, RefusedConnection
@@ -479,6 +480,7 @@ class Server(Factory):
         maxSessions: int | None = 10_000,
         maxBytes: int | None = 512 * 1024 * 1024,
         clock: IReactorTime | None = None,
+        frameLog: FrameLog | None = None,
     ) -> None:
         """
         @param streamReceived: called with each request's L{ServerStream} and L{Headers}, as soon as the headers are there;
@@ -497,6 +499,7 @@ class Server(Factory):
         @param maxBytes: bytes that all sessions hold together, counted as C{session.state.heldBytes}; while there are more,
             new streams are refused with REFUSED_STREAM.  L{None} for any number.
         @param clock: tells the time; the transport's reactor if not given.
+        @param frameLog: shows every frame of every session.
 
         @raise InvalidSetting: for settings that are a client's to announce, and for numbers that are none.
         @raise InvalidHeader: for what has no origin, or for more than 16,382 bytes of them.
@@ -516,6 +519,7 @@ class Server(Factory):
         self.maxSessions = maxSessions
         self._account = Account(limit=maxBytes)
         self._full = False
+        self.frameLog = checkFrameLog(frameLog)
         self.sessions: set[ServerSession] = set()
         self._http1Connections: set[HTTP1Connection] = set()
         self._ports: list[IListeningPort] = []
@@ -540,7 +544,9 @@ class Server(Factory):
             return RefusedConnection()
         session = ServerSession(self)
         self.sessions.add(session)
-        protocol = HTTP2Protocol(session, self.timeouts, self.clock, server=True, http1=self.http1)
+        protocol = HTTP2Protocol(
+            session, self.timeouts, self.clock, server=True, http1=self.http1, frameLog=self.frameLog
+        )
         protocol.factory = self
         return protocol
 

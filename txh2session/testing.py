@@ -18,6 +18,7 @@ from twisted.internet.task import Clock
 from txh2session._framepeer import FramePeer, RawFrame, describeFrame, requestFields
 from txh2session._pipe import Pipe, PipeTransport
 from txh2session.client import ClientSession
+from txh2session.framelog import FrameLog
 from txh2session.listeners import SessionListener
 from txh2session.protocol import HTTP2Protocol
 from txh2session.server import Server, ServerSession, StreamReceived
@@ -83,11 +84,13 @@ def connectedSessions(
     timeouts: Timeouts | None = None,
     listener: SessionListener | None = None,
     options: Options | None = None,
+    frameLog: FrameLog | None = None,
     clientSettings: Settings | None = None,
     clientLimits: Limits | None = None,
     clientTimeouts: Timeouts | None = None,
     clientListener: SessionListener | None = None,
     clientOptions: Options | None = None,
+    clientFrameLog: FrameLog | None = None,
     pump: bool = True,
 ) -> ConnectedSessions:
     """
@@ -97,7 +100,7 @@ def connectedSessions(
     @param chunk: how many bytes are delivered at once.
     @param pump: whether to move the first bytes, so that both sides know each other's settings.
 
-    The parameters C{settings} to C{options} are the server's, those that begin with C{client} the client's.
+    The parameters C{settings} to C{frameLog} are the server's, those that begin with C{client} the client's.
     """
     clock = clock or Clock()
     server = Server(
@@ -108,11 +111,12 @@ def connectedSessions(
         listener=listener,
         options=options,
         clock=clock,
+        frameLog=frameLog,
     )
     client = ClientSession(
         "http", "localhost", clientSettings, clientLimits, clientTimeouts or Timeouts(), clientListener, clientOptions
     )
-    near = HTTP2Protocol(client, clientTimeouts or Timeouts(), clock, server=False)
+    near = HTTP2Protocol(client, clientTimeouts or Timeouts(), clock, server=False, frameLog=clientFrameLog)
     far = server.buildProtocol(None)
     assert far is not None  # the server is new
     sessions = ConnectedSessions(client, server, Pipe(near, far, chunk), clock)
