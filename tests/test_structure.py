@@ -31,7 +31,7 @@ PACKAGE = ROOT / "txh2session"
 FLOORS = (
     ("words", {"constants", "errors", "settings", "_fields", "_messages", "headers", "_origins", "_states"}),
     ("policy", {"_limits", "_frames", "_outbound", "_priority", "_inbound", "_streams", "_credit", "_tuning"}),
-    ("wire", {"_engine", "_outlet", "_rules", "_multiplexer", "_frameview", "_frametext"}),
+    ("wire", {"_engine", "_outlet", "_rules", "_multiplexer", "_framefacts", "_frameview", "_frametext"}),
     (
         "objects",
         {

@@ -98,7 +98,8 @@ def _blockTooLong() -> ConnectionFault:
     return ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "a header block too long", limit="headerBlockBytes")
 
 
-_WITH_BLOCK: Final = frozenset({HEADERS, PUSH_PROMISE, CONTINUATION})
+WITH_BLOCK: Final = frozenset({HEADERS, PUSH_PROMISE, CONTINUATION})
+"""The types of frames that header blocks are made of."""
 
 
 class FrameSplitter:
@@ -164,7 +165,7 @@ class FrameSplitter:
             length = high << 8 | low
             if length > self.maxFrameSize:
                 raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"a frame of {length} bytes")
-            if length > blockBytes and kind in _WITH_BLOCK:
+            if length > blockBytes and kind in WITH_BLOCK:
                 raise _blockTooLong()
             after = position + HEAD + length
             if after > end:
