@@ -5,6 +5,7 @@ L{txh2session.protocol}: transports, TLS and ALPN, back-pressure, and how a conn
 from __future__ import annotations
 
 import datetime
+from functools import partial
 from typing import Any
 
 from cryptography import x509
@@ -27,6 +28,7 @@ from zope.interface.verify import verifyObject
 from txh2session import (
     ConnectFailed,
     ErrorCode,
+    FrameLog,
     InvalidHeader,
     Limits,
     Server,
@@ -36,6 +38,7 @@ from txh2session import (
     Timeouts,
     clientContextFactory,
     connect,
+    connecting,
     openSession,
     serverContextFactory,
 )
@@ -163,6 +166,50 @@ class TLSTests(SynchronousTestCase):
         self.assertIsNone(self.successResultOf(closed))
         self.assertEqual(self.server.sessions, set())
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_logs(self) -> None:
+        """
+        A frame log of either side shows what TLS hides.
+        """
+        lines: list[str] = []
+        self.server.frameLog = FrameLog(lines.append)
+        endpoint = self.over(self.server)
+        waiting = connect(
+            self.clock,
+            "https://localhost:8443",
+            endpoint=endpoint,
+            contextFactory=self.trusting,
+            frameLog=FrameLog(lines.append),
+        )
+        self.pump(endpoint)
+        session = self.successResultOf(waiting)
+        session.request()
+        self.pump(endpoint)
+        opened = [line.split()[2:5] for line in lines if " open " in line]
+        self.assertIn(["open", "role=client", "protocol=h2"], opened)
+        self.assertIn(["open", "role=server", "protocol=h2"], opened)
+        for way in ("send", "recv"):
+            self.assertEqual(len([line for line in lines if f" {way} stream=1 :path: /" in line]), 1)
+        session.destroy()
+        self.pump(endpoint)
+        self.assertEqual(len([line for line in lines if " closed reason=" in line]), 2)
+
+    def test_keyLog(self) -> None:
+        """
+        C{connect(keyLog=)} gets the secrets of the context that it makes, and is refused beside one that was given.
+        """
+        self.patch(connecting, "clientContextFactory", partial(clientContextFactory, trustRoot=CERTIFICATE))
+        secrets: list[bytes] = []
+        endpoint = self.over(self.server)
+        waiting = connect(self.clock, "https://localhost", endpoint=endpoint, keyLog=secrets.append)
+        self.pump(endpoint)
+        session = self.successResultOf(waiting)
+        self.assertTrue(any(line.startswith(b"CLIENT_TRAFFIC_SECRET_0 ") for line in secrets), secrets)
+        session.destroy()
+        self.pump(endpoint)
+        for function in (connect, openSession):
+            with self.assertRaisesRegex(ValueError, "give it to clientContextFactory"):
+                function(self.clock, "https://localhost", contextFactory=self.trusting, keyLog=True)
 
     def test_originSet(self) -> None:
         """

@@ -5,6 +5,7 @@ Tests of L{txh2session.tap}: its options, the service on a reactor in memory, an
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shlex
 import signal
@@ -186,6 +187,15 @@ class OptionsTests(SynchronousTestCase):
         self.assertRefused("--certificate", "--private-key", "k")
         self.assertRefused("--https", "--http", "0", "--certificate", "c")
 
+    def test_logs(self) -> None:
+        """
+        The frame log's format and secrets are for the frame log, the key log for TLS.
+        """
+        self.assertRefused("need --frame-log", "--frame-log-format", "json")
+        self.assertRefused("need --frame-log", "--frame-log-secrets")
+        self.assertRefused("lines or json, not 'xml'", "--frame-log", "-", "--frame-log-format", "xml")
+        self.assertRefused("--key-log is for --https", "--http", "0", "--key-log", "k")
+
     def test_help(self) -> None:
         """
         C{--help} names every option.
@@ -194,6 +204,7 @@ class OptionsTests(SynchronousTestCase):
         for name in (
             *("--https=", "--http=", "--listen=", "--certificate=", "--private-key="),
             *("--idle-timeout=", "--max-concurrent-streams=", "--grace="),
+            *("--frame-log=", "--frame-log-format=", "--frame-log-secrets", "--key-log="),
         ):
             self.assertIn(name, text)
 
@@ -428,6 +439,34 @@ class ServiceTests(SynchronousTestCase):
             self.assertIn(said, str(error))
             self.assertEqual(str(error).count("\n"), 0)
 
+    def test_logsThatCannotBe(self) -> None:
+        """
+        Logs that cannot be opened are one line each, wherever their path comes from.
+        """
+        path = os.path.join(self.mktemp(), "log")
+        certificate, key = certificateFiles(self.mktemp())
+        tls = ("--https", "0", "--certificate", certificate, "--private-key", key)
+        self.patch(os, "environ", {**os.environ, "SSLKEYLOGFILE": ""})
+        error = self.assertRaises(CannotServe, self.service, *tls, "--frame-log", path)
+        self.assertEqual(str(error), f"h2session: --frame-log {path}: No such file or directory")
+        error = self.assertRaises(CannotServe, self.service, *tls, "--key-log", path)
+        self.assertEqual(str(error), f"h2session: --key-log {path}: No such file or directory")
+        os.environ["SSLKEYLOGFILE"] = path
+        error = self.assertRaises(CannotServe, self.service, *tls)
+        self.assertEqual(str(error), f"h2session: SSLKEYLOGFILE {path}: No such file or directory")
+        self.service("--http", "0")  # which has no secrets
+
+    def test_keyLogSaid(self) -> None:
+        """
+        A key log is never a secret itself.
+        """
+        path = self.mktemp()
+        certificate, key = certificateFiles(self.mktemp())
+        self.service("--https", "0", "--certificate", certificate, "--private-key", key, "--key-log", path)
+        (event,) = [event for event in self.logged if event.get("path") == path]
+        self.assertEqual(event["log_level"], LogLevel.warn)
+        self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
+
     def test_expired(self) -> None:
         """
         An expired certificate is a warning.
@@ -644,6 +683,54 @@ class ProgramTests(TestCase):
             self.assertEqual(await self.get(session, "/hello"), b"hello world\n")
         self.assertEqual(await program.stop(), -signal.SIGTERM)
         self.assertHealthy(program)
+
+    async def test_logs(self) -> None:
+        """
+        Frames and the secrets of TLS are written to the files that were asked for, also with relative paths and another
+        folder to run in.
+        """
+        self.environment["SSLKEYLOGFILE"] = os.path.join(self.home, "keys")
+        run = "from twisted.scripts.twistd import run; run()"
+        how = ["--nodaemon", f"--rundir={os.path.abspath(os.sep)}", f"--pidfile={self.home}/pid", "h2session"]
+        logs = ["--frame-log", "frames", "--frame-log-format", "json", "--frame-log-secrets", "--key-log", "others"]
+        program = self.start([sys.executable, "-c", run, *how, "--https", "0", *logs], self.home)
+        url = await self.url(program, "https")
+        session = await self.connect(url, contextFactory=clientContextFactory(verify=False))
+        stream = session.request({":path": "/hello", "cookie": "a=b"})
+        self.assertEqual(await stream.read(), b"hello world\n")
+        self.assertEqual(await program.stop(), -signal.SIGTERM)
+        self.assertHealthy(program)
+        with open(os.path.join(self.home, "frames"), encoding="ascii") as file:
+            entries = [json.loads(line) for line in file]
+        (request,) = [each for each in entries if each.get("type") == "HEADERS" and each["event"] == "recv"]
+        self.assertIn(["cookie", "a=b"], request["fields"])
+        self.assertEqual((entries[0]["protocol"], entries[-1]["event"]), ("h2", "closed"))
+        self.assertEqual(os.stat(os.path.join(self.home, "frames")).st_mode & 0o777, 0o600)
+        with open(os.path.join(self.home, "others"), encoding="ascii") as file:
+            lines = file.read().splitlines()
+        self.assertTrue(any(line.startswith("CLIENT_TRAFFIC_SECRET_0 ") for line in lines), lines)
+        self.assertFalse(os.path.exists(os.path.join(self.home, "keys")))
+
+    async def test_frameLogToOutput(self) -> None:
+        """
+        Standard output gets the frames as they are, with either of Twisted's runners, and C{SSLKEYLOGFILE} the secrets.
+        """
+        self.environment["SSLKEYLOGFILE"] = os.path.join(self.home, "keys")
+        for runner in (self.twist, self.twistd):
+            program = runner("--https", "0", "--frame-log", "-")
+            url = await self.url(program, "https")
+            session = await self.connect(url, contextFactory=clientContextFactory(verify=False))
+            stream = session.request({":path": "/hello", "cookie": "a=b"})
+            self.assertEqual(await stream.read(), b"hello world\n")
+            await program.says(r"^[0-9:.]+Z #1 recv stream=1 :path: /hello$")
+            await program.says(r"^[0-9:.]+Z #1 recv stream=1 cookie: <secret>$")
+            await program.says(r"^[0-9:.]+Z #1 send DATA stream=1 length=12 flags=END_STREAM$")
+            await program.says("Secrets of TLS are appended to .*keys: whoever")
+            await program.stop()
+            self.assertHealthy(program)
+            with open(self.environment["SSLKEYLOGFILE"], encoding="ascii") as file:
+                self.assertIn("CLIENT_TRAFFIC_SECRET_0 ", file.read())
+            os.remove(self.environment["SSLKEYLOGFILE"])
 
     async def test_curl(self) -> None:
         """

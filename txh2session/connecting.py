@@ -27,7 +27,7 @@ from txh2session.framelog import FrameLog, checkFrameLog
 from txh2session.listeners import SessionListener
 from txh2session.protocol import HTTP2Protocol, describe
 from txh2session.settings import Limits, Options, Settings, Timeouts
-from txh2session.tls import clientContextFactory
+from txh2session.tls import KeyLog, clientContextFactory
 
 
 class _Attempt(Factory):
@@ -110,6 +110,7 @@ def openSession(
     listener: SessionListener | None = None,
     options: Options | None = None,
     frameLog: FrameLog | None = None,
+    keyLog: KeyLog | None = None,
 ) -> ClientSession:
     """
     Begin to connect to a server and return the session at once, still connecting: requests may be made and wait.
@@ -122,12 +123,14 @@ def openSession(
     """
     scheme, host, port, authority = _parsed(url)
     checkFrameLog(frameLog)
+    if keyLog and contextFactory is not None:
+        raise ValueError("a contextFactory has its own keyLog: give it to clientContextFactory")
     chosen = timeouts or Timeouts()
     session = ClientSession(scheme, authority, settings, limits, chosen, listener, options)
     if endpoint is None:
         endpoint = HostnameEndpoint(reactor, host, port, timeout=chosen.connect or 30)
     if scheme == "https":
-        policy = contextFactory or clientContextFactory()
+        policy = contextFactory or clientContextFactory(keyLog=keyLog)
         endpoint = wrapClientTLS(policy.creatorForNetloc(host.encode("ascii"), port), endpoint)
     _Attempt(reactor, session, chosen, frameLog).start(endpoint)
     return session
@@ -145,6 +148,7 @@ def connect(
     listener: SessionListener | None = None,
     options: Options | None = None,
     frameLog: FrameLog | None = None,
+    keyLog: KeyLog | None = None,
 ) -> Deferred[ClientSession]:
     """
     Connect to a server: over TLS with ALPN to an C{https:} URL, in clear text with prior knowledge to an C{http:} one.
@@ -160,6 +164,8 @@ def connect(
     @param listener: told what happens to the session.
     @param options: how messages are made and judged.
     @param frameLog: shows every frame of the session.
+    @param keyLog: who is told the secrets of TLS, if C{contextFactory} is not given: see L{serverContextFactory
+        <txh2session.serverContextFactory>}.  Of no use in clear text.
 
     @return: fires with the L{ClientSession} when the server's SETTINGS have arrived, so that it surely speaks HTTP/2; fails
         with a L{ConnectFailed<txh2session.ConnectFailed>} that names the stage, or with the session's error.  Cancelling it
@@ -167,6 +173,7 @@ def connect(
 
     @raise InvalidURL: for a URL that cannot be read or has another scheme.
     @raise InvalidSetting: for settings that a client must not announce.
+    @raise ValueError: for a C{keyLog} beside a C{contextFactory}, which has its own.
     """
     session = openSession(
         reactor,
@@ -179,6 +186,7 @@ def connect(
         listener=listener,
         options=options,
         frameLog=frameLog,
+        keyLog=keyLog,
     )
 
     def cancelled(waiting: Deferred[ClientSession]) -> None:

@@ -35,6 +35,7 @@ from twisted.python.usage import UsageError
 
 from txh2session import (
     CertificateError,
+    FrameLog,
     Server,
     Settings,
     Timeouts,
@@ -46,6 +47,7 @@ from txh2session.demo import Demo
 _log = Logger()
 
 _GRACE = 30.0
+_KEY_LOG_VARIABLE = "SSLKEYLOGFILE"
 _NO_SUCH_FAMILY = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT})
 """What binding to 127.0.0.1 or ::1 says on a machine without IPv4 or IPv6."""
 _CERTIFIED = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0", "::"})
@@ -119,6 +121,18 @@ class Options(_Options):
         ["idle-timeout", None, "60", "Seconds without a stream after which a session is closed; 0 for never."],
         ["max-concurrent-streams", None, "100", "Streams that a session may have open at once."],
         ["grace", None, f"{_GRACE:g}", "Seconds that open streams may take to finish after SIGTERM."],
+        ["frame-log", None, None, "Append every frame to FILE; - is standard output. Bodies and secrets are left out."],
+        ["frame-log-format", None, None, "lines (for people, if not given) or json (an object a line)."],
+        [
+            "key-log",
+            None,
+            None,
+            "Append the secrets of --https to FILE, with which Wireshark can read it; "
+            f"if not given, to the one that the environment variable {_KEY_LOG_VARIABLE} names.",
+        ],
+    ]
+    optFlags = [
+        ["frame-log-secrets", None, "Show the values of cookies and other secret header fields in the frame log."],
     ]
 
     def __init__(self) -> None:
@@ -162,6 +176,12 @@ class Options(_Options):
             raise UsageError("--private-key needs --certificate")
         if self["certificate"] is not None and self["https"] is None:
             raise UsageError("--certificate is for --https; an endpoint given to --listen names its own")
+        if self["key-log"] is not None and self["https"] is None:
+            raise UsageError("--key-log is for --https")
+        if self["frame-log"] is None and (self["frame-log-format"] is not None or self["frame-log-secrets"]):
+            raise UsageError("--frame-log-format and --frame-log-secrets need --frame-log")
+        if self["frame-log-format"] not in (None, "lines", "json"):
+            raise UsageError(f"--frame-log-format is lines or json, not {self['frame-log-format']!r}")
         for name in ("idle-timeout", "grace"):
             self[name] = _seconds(f"--{name}", self[name])
         streams = self["max-concurrent-streams"]
@@ -384,10 +404,11 @@ def makeService(options: Options, reactor: Any = None) -> H2SessionService:
         Demo(reactor).streamReceived,
         settings=Settings(maxConcurrentStreams=options["max-concurrent-streams"], enableConnectProtocol=True),
         timeouts=Timeouts(idle=options["idle-timeout"]),
+        frameLog=_frameLog(options),
     )
     places: list[_Place] = []
     if options["https"] is not None:
-        tls, trust = _tls(options["certificate"], options["private-key"])
+        tls, trust = _tls(options["certificate"], options["private-key"], options["key-log"])
         if trust and options["https"].host not in _CERTIFIED:
             _log.warn(
                 "The development certificate is for localhost: clients of {host} need another, see --certificate",
@@ -400,19 +421,46 @@ def makeService(options: Options, reactor: Any = None) -> H2SessionService:
     return H2SessionService(reactor, server, places, options["grace"])
 
 
-def _tls(certificate: str | None, privateKey: str | None) -> tuple[IOpenSSLServerConnectionCreator, list[str]]:
+def _tls(
+    certificate: str | None, privateKey: str | None, keyLog: str | None
+) -> tuple[IOpenSSLServerConnectionCreator, list[str]]:
     """
     Make the context factory for C{--https}.
 
     @return: it, and what makes curl trust it.
     """
+    path = keyLog or os.environ.get(_KEY_LOG_VARIABLE) or None
+    trust = []
     try:
-        if certificate is not None:
-            return serverContextFactory(certificate, privateKey), []
-        development = developmentCertificate()
-        return serverContextFactory(development.privateKeyPath), ["--cacert", development.certificatePath]
+        if certificate is None:
+            development = developmentCertificate()
+            certificate, privateKey = development.privateKeyPath, None
+            trust = ["--cacert", development.certificatePath]
+        factory = serverContextFactory(certificate, privateKey, keyLog=path)
     except CertificateError as error:
         raise CannotServe(error) from error
+    except OSError as error:
+        raise CannotServe(f"{_KEY_LOG_VARIABLE if keyLog is None else '--key-log'} {path}: {error.strerror}") from error
+    if path is not None:
+        _log.warn("Secrets of TLS are appended to {path}: whoever reads it can read the traffic", path=path)
+    return factory, trust
+
+
+def _frameLog(options: Options) -> FrameLog | None:
+    """
+    Make the log of frames.  It is opened now, while paths are those of the command line, and standard output is what the
+    user sees: later it is a part of Twisted's log, or nothing at all.
+    """
+    path = options["frame-log"]
+    if path is None:
+        return None
+    file = sys.stdout
+    if path != "-":
+        try:
+            file = open(path, "a", encoding="ascii", opener=lambda name, flags: os.open(name, flags, 0o600))
+        except OSError as error:
+            raise CannotServe(f"--frame-log {path}: {error.strerror}") from error
+    return FrameLog(file, options["frame-log-format"] or "lines", secrets=bool(options["frame-log-secrets"]))
 
 
 def _endpoint(reactor: object, description: str) -> IStreamServerEndpoint:

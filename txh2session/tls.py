@@ -14,7 +14,6 @@ context built here from nothing would have to follow Twisted's security fixes by
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, TypeAlias
@@ -48,15 +47,13 @@ from txh2session._certificates import (
     readPEM,
 )
 
-if sys.platform != "win32":
-    pass
-
 if TYPE_CHECKING:
     from twisted.internet._sslverify import IOpenSSLTrustRoot
     from twisted.protocols.tls import TLSMemoryBIOProtocol
 
-KeyLog: TypeAlias = "Callable[[bytes], object] | str | os.PathLike[str]"
-"""Who gets the secrets of each connection: a callable that takes a line, or the path of a file to append it to."""
+KeyLog: TypeAlias = "Callable[[bytes], object] | str | os.PathLike[str] | bool"
+"""Who gets the secrets of each connection: a callable that takes a line, the path of a file to append it to, or C{True} for
+the file that C{SSLKEYLOGFILE} names."""
 
 _LogLine: TypeAlias = Callable[[SSL.Connection, bytes], None]
 _Connector: TypeAlias = Callable[["TLSMemoryBIOProtocol"], SSL.Connection]
@@ -64,6 +61,7 @@ _Connector: TypeAlias = Callable[["TLSMemoryBIOProtocol"], SSL.Connection]
 _log = Logger()
 
 _REMEMBERED_HOSTS = 32
+_KEY_LOG_VARIABLE = "SSLKEYLOGFILE"
 
 __all__ = [
     "PEM",
@@ -99,10 +97,14 @@ def serverContextFactory(
         L{IProtocolNegotiationFactory<twisted.internet.interfaces.IProtocolNegotiationFactory>} has the better word.
     @param clientCA: ask clients for a certificate, and accept those signed by one of these.
     @param requireClientCertificate: whether a client without one is refused; without C{clientCA} nobody is asked.
-    @param keyLog: who is told the secrets of every connection, in the format of C{SSLKEYLOGFILE}.  Whoever reads them
-        can read the traffic.
+    @param keyLog: who is told the secrets of every connection, in the format that Wireshark reads.  B{Whoever has them can
+        read the traffic.}  A callable takes each line, with its end; the file of a path gets it appended, and is made so
+        that only its owner may read it; L{True} is the file that the environment variable C{SSLKEYLOGFILE} names, if it
+        names one.  The variable counts only when it is asked for.  A line that cannot be written is lost, which the log
+        says once.
 
     @raise CertificateError: if a certificate or the key cannot be used.
+    @raise OSError: if the file of C{keyLog} cannot be written.
     """
     options = certificateOptions(certificate, privateKey, chain)
     authorities = [] if clientCA is None else certificatesIn(readPEM(clientCA, "client CA"))
@@ -291,17 +293,25 @@ def _keyLogCallback(keyLog: KeyLog | None) -> _LogLine | None:
     """
     Make of a key log what pyOpenSSL wants.  A file is opened for each line, and so there is nothing to close.
     """
+    if isinstance(keyLog, bool):
+        keyLog = (keyLog and os.environ.get(_KEY_LOG_VARIABLE)) or None
     if keyLog is None:
         return None
-    write = keyLog if callable(keyLog) else partial(_append, os.fspath(keyLog))
-    if not callable(keyLog):
+    if callable(keyLog):
+        write = keyLog
+    else:
+        write = partial(_append, os.path.abspath(keyLog))  # a daemon goes to another folder
         write(b"")  # a file that cannot be written raises its OSError here
+    failed = False
 
     def logLine(connection: SSL.Connection, line: bytes) -> None:
+        nonlocal failed
         try:
             write(line + b"\n")
         except Exception:
-            _log.failure("cannot write to the TLS key log")
+            if not failed:
+                failed = True
+                _log.failure("cannot write to the TLS key log")
 
     return logLine
 
