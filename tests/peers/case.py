@@ -116,10 +116,12 @@ class DemoCase(PeerCase):
     Has our demo running, in a process of its own, over TLS and in clear text.
 
     @cvar scheme: which of the two C{url()} means.
+    @cvar options: more options of the demo's.
     @ivar demo: the process.
     """
 
     scheme = "https"
+    options: ClassVar[tuple[str, ...]] = ()
 
     async def setUp(self) -> None:
         """
@@ -129,7 +131,9 @@ class DemoCase(PeerCase):
         certificate = ["--certificate", self.certificate.certificatePath]
         key = ["--private-key", self.certificate.privateKeyPath]
         command = [sys.executable, "-m", "twisted", "--log-format", "text", "h2session", "--http", "0", "--https", "0"]
-        self.demo = Program([*command, *certificate, *key, "--grace", "5"], {"PYTHONUNBUFFERED": "1"}, ROOT)
+        self.demo = Program(
+            [*command, *certificate, *key, "--grace", "5", *self.options], {"PYTHONUNBUFFERED": "1"}, ROOT
+        )
         self.addCleanup(self._stopDemo)
         self._ports = {
             scheme: int((await self.demo.says(rf"Serving {scheme}://localhost:([0-9]+)/"))[1])

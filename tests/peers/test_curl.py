@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 
 from tests.peers.case import MIB, DemoCase
 from tests.peers.programs import Program, missing
@@ -252,3 +253,41 @@ class OtherProtocolTests(CurlCase):
         """
         await self.run_("curl", "-sS", "--http2", self.url("/hello", "https"), status=60)
         await self.assertServes()
+
+
+class FrameLogTests(CurlCase):
+    """
+    What a log of frames shows of curl, as somebody reads it who looks for a bug.
+    """
+
+    options = ("--frame-log", "-")
+
+    async def test_request(self) -> None:
+        """
+        A request with a body and its answer are there from the preface to the end: every frame in its order, header
+        fields, no bodies, no secrets.
+        """
+        headers = ["-H", "authorization: Bearer hidden", "-b", "a=hidden", "-H", "x-seen: yes"]
+        answer = await self.curl(*headers, "-d", "hidden body", self.url("/echo"))
+        self.assertEqual(answer.output, "hidden body")
+        await self.demo.says(r"#1 closed reason=")
+        shown = re.findall(r"^\d\d:\d\d:\d\d\.\d{6}Z #1 (.*)$", self.demo.output, re.MULTILINE)
+        self.assertNotIn("hidden", self.demo.output)
+        self.assertTrue(shown[0].startswith("open role=server protocol=h2 host=127.0.0.1:"), shown[0])
+        for line in (
+            "recv PREFACE length=24",
+            "recv stream=1 :method: POST",
+            "recv stream=1 :path: /echo",
+            "recv stream=1 authorization: <secret>",
+            "recv stream=1 cookie: <secret>",
+            "recv stream=1 x-seen: yes",
+            "recv stream=1 content-length: 11",
+            "send SETTINGS stream=0 length=0 flags=ACK",
+            "send stream=1 :status: 200",
+        ):
+            self.assertEqual(shown.count(line), 1, f"{line}: {shown}")
+        received = [line.split()[1] for line in shown if re.match("recv [A-Z]", line)]
+        self.assertEqual(received[:2], ["PREFACE", "SETTINGS"])
+        self.assertLess(received.index("HEADERS"), received.index("DATA"))
+        ended = [line.split()[1] for line in shown if "END_STREAM" in line]
+        self.assertEqual(ended, ["DATA", "DATA"])

@@ -4,8 +4,9 @@ nghttp asks our server, and shows every frame.
 
 from __future__ import annotations
 
+import json
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tests.peers.case import MIB, DemoCase
 
@@ -13,6 +14,7 @@ _FRAME = re.compile(
     r"^\[ *[0-9.]+\] (send|recv) ([A-Z_]+) frame <length=([0-9]+), flags=0x([0-9a-f]+), stream_id=([0-9]+)>",
     re.MULTILINE,
 )
+_FIELD = re.compile(r"^\[ *[0-9.]+\] recv \(stream_id=([0-9]+)\) (:?[^:]+): (.*)$", re.MULTILINE)
 _END_STREAM = 1
 
 
@@ -183,3 +185,83 @@ class NghttpInClearTests(NghttpTests):
     """
 
     scheme = "http"
+
+
+class FrameLogTests(DemoCase):
+    """
+    Our log of frames and nghttp's trace of the same connection, over TLS, and in clear text below.
+    """
+
+    peers = ("nghttp",)
+    options = ("--frame-log", "-", "--frame-log-format", "json")
+
+    async def entries(self, connection: int) -> list[dict[str, Any]]:
+        """
+        Wait for the end of a connection, and read what was logged of it.
+        """
+        await self.demo.says(rf'"connection": {connection}, "peer": "[^"]*", "event": "closed"')
+        lines = [json.loads(line) for line in self.demo.output.splitlines() if line.startswith('{"time"')]
+        return [line for line in lines if line["connection"] == connection]
+
+    async def test_sameFrames(self) -> None:
+        """
+        The log has every frame that nghttp says it sent, and those that it received as far as it went on reading, in the
+        same order, with the same lengths, flags and header fields; whatever HPACK's tables are like.
+        """
+        for number, arguments in enumerate(
+            (
+                [self.url("/hello")],
+                [self.url("/trailers")],
+                [self.url("/early-hints")],
+                [self.url("/reset?code=11")],
+                [self.url("/goaway?code=11")],
+                ["-H", "x-long: " + "v" * 3000, "-m", "5", self.url("/hello")],
+                ["-c", "0", "-m", "5", self.url("/hello")],
+                ["-c", "65536", "-m", "5", "--encoder-header-table-size", "0", self.url("/bytes/100000")],
+            ),
+            1,
+        ):
+            said = (await self.run_("nghttp", "-nv", *arguments)).output
+            entries = await self.entries(number)
+            self.assertEqual([each for each in entries if "note" in each], [], said)
+            for ours, theirs in (("recv", "send"), ("send", "recv")):
+                logged = [
+                    (each["type"], each["length"], _bits(each), each["stream"])
+                    for each in entries
+                    if each["event"] == ours and each["type"] != "PREFACE"
+                ]
+                traced = [
+                    (kind, int(length), int(flags, 16), int(streamID))
+                    for way, kind, length, flags, streamID in _FRAME.findall(said)
+                    if way == theirs
+                ]
+                self.assertGreater(len(traced), 3, said)
+                self.assertEqual(logged[: len(traced)], traced, said)
+            fields = [
+                (each["fieldsOf"], name, value)
+                for each in entries
+                if each["event"] == "send"
+                for name, value in each.get("fields", ())
+            ]
+            tracedFields = [(int(streamID), name, value) for streamID, name, value in _FIELD.findall(said)]
+            self.assertEqual(fields[: len(tracedFields)], tracedFields, said)
+            for name, value in (
+                field for each in entries if each["event"] == "recv" for field in each.get("fields", ())
+            ):
+                self.assertIn(f"\n          {name}: {value}\n", said)
+
+
+class FrameLogInClearTests(FrameLogTests):
+    """
+    The same in clear text, with prior knowledge.
+    """
+
+    scheme = "http"
+
+
+def _bits(entry: dict[str, Any]) -> int:
+    """
+    Make flags of their names.
+    """
+    bits = {"END_STREAM": 1, "ACK": 1, "END_HEADERS": 4, "PADDED": 8, "PRIORITY": 32}
+    return sum(bits[name] for name in entry["flags"])
