@@ -206,6 +206,21 @@ class ProgramTests(TestCase):
         )
         self.assertRegex(lines[-1], r"^tcp failed: .*[Rr]efused")
 
+    async def test_frames(self) -> None:
+        """
+        The frame log has the lines that are shown, in their order.
+        """
+
+        def lines(text: str) -> list[str]:
+            found = [re.sub(r"\A[0-9:.]+Z ", "", line) for line in text.splitlines()]
+            return [re.sub(r"(:|HEADERS stream=1 length=|date=)[0-9-]+\b", r"\1", line) for line in found]
+
+        await self.main("See the frames")
+        (shown,) = blocks("text")["See the frames"]
+        printed = iter(lines(self.printed.getvalue()))
+        for line in lines(shown):
+            self.assertIn(line, printed)  # goes on from where it found the last
+
     def test_testing(self) -> None:
         """
         The example of a test passes.
@@ -223,7 +238,7 @@ class ProgramTests(TestCase):
         """
         run = {"A server", "A client", "Stop without losing a request", "Stream both ways", "When things go wrong"}
         found = blocks("python")
-        self.assertEqual(set(found), run | {"Test your own code"})
+        self.assertEqual(set(found), run | {"See the frames", "Test your own code"})
         self.assertEqual([title for title, each in found.items() if len(each) > 1], [])
 
 
