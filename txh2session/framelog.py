@@ -59,8 +59,9 @@ class FrameLog:
 
     With C{format="json"} each connection's beginning and end and each frame is one JSON object on one line, with C{time}
     (of the session's clock, in seconds), C{connection}, C{peer} and C{event}: C{"open"}, C{"recv"}, C{"send"} or
-    C{"closed"}.  A frame also has C{type}, C{stream}, C{length}, C{flags}, what is particular to its type, C{fields}
-    (pairs of name and value, in the frame that ends a header block) and C{note} if something is wrong with it.
+    C{"closed"}.  A frame also has C{type}, C{stream}, C{length}, C{flags}, what is particular to its type, and C{note} if
+    something is wrong with it; the one that ends a header block has C{fields}, pairs of name and value, and C{fieldsOf},
+    the stream they are about, which for a push is the promised one.
     """
 
     def __init__(
