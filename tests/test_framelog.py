@@ -275,6 +275,24 @@ class FrameTests(SynchronousTestCase):
         self.assertEqual(watched.recv(raw), ["DATA stream=1 length=16385"])
         self.assertEqual(watched.send(raw), shown)
 
+    def test_longPayloads(self) -> None:
+        """
+        Where frames may be very long, those that say something are read up to a limit, which is noted.
+        """
+        watched = Watched()
+        watched.send(setting(5, 2**24 - 1))
+        note = ' note="only its first 16384 bytes were read"'
+        for raw, said in (
+            (frames.buildGoAway(1, 0, bytes(20000)), "lastStream=1 code=NO_ERROR debug="),
+            (frames.buildOrigin([b"o" * 9000] * 3), note),
+            (frames.buildAltSvc(b"v" * 20000, b"https://a", 0), 'origin="https://a" value='),
+            (frames.buildPriorityUpdate(1, b"p" * 2000000), "prioritizedStream=1 priority="),
+        ):
+            (line,) = watched.recv(raw)
+            self.assertIn(f" length={len(raw) - 9} ", line)
+            self.assertIn(said, line)
+            self.assertTrue(line.endswith(note), line)
+
     def test_cut(self) -> None:
         """
         What the end of the connection cuts off is shown as that.

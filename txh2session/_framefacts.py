@@ -122,8 +122,14 @@ def readPayload(kind: int, flags: int, raw: bytes, seen: Seen) -> None:
         seen.noted(f"{size} bytes is its only length")
         return
     reader = _READERS.get(kind)
-    if reader is not None:
-        reader(flags, raw, seen)
+    if reader is None:
+        return
+    kept = len(raw) - HEAD
+    if kept < seen.length and kind != frames.DATA:
+        seen.noted(f"only its first {kept} bytes were read")
+        if kind == frames.ORIGIN:
+            return
+    reader(flags, raw, seen)
 
 
 def readEntries(raw: bytes) -> list[tuple[int, int]]:
