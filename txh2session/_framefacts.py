@@ -14,24 +14,11 @@ from typing import Any, Final
 from txh2session import _frames as frames
 from txh2session._fields import Field
 from txh2session._frames import HEAD
+from txh2session.constants import FrameType, SettingID
 from txh2session.errors import errorCode
 from txh2session.settings import unpackEntries
 
-NAMES: Final = {
-    frames.DATA: "DATA",
-    frames.HEADERS: "HEADERS",
-    frames.PRIORITY: "PRIORITY",
-    frames.RST_STREAM: "RST_STREAM",
-    frames.SETTINGS: "SETTINGS",
-    frames.PUSH_PROMISE: "PUSH_PROMISE",
-    frames.PING: "PING",
-    frames.GOAWAY: "GOAWAY",
-    frames.WINDOW_UPDATE: "WINDOW_UPDATE",
-    frames.CONTINUATION: "CONTINUATION",
-    frames.ALTSVC: "ALTSVC",
-    frames.ORIGIN: "ORIGIN",
-    frames.PRIORITY_UPDATE: "PRIORITY_UPDATE",
-}
+NAMES: Final = {int(kind): kind.name for kind in FrameType}
 _ACK: Final = {frames.ACK: "ACK"}
 _FLAGS: Final = {
     frames.DATA: {frames.END_STREAM: "END_STREAM", frames.PADDED: "PADDED"},
@@ -46,16 +33,7 @@ _FLAGS: Final = {
     frames.PING: _ACK,
     frames.CONTINUATION: {frames.END_HEADERS: "END_HEADERS"},
 }
-_SETTINGS: Final = {
-    0x1: "HEADER_TABLE_SIZE",
-    0x2: "ENABLE_PUSH",
-    0x3: "MAX_CONCURRENT_STREAMS",
-    0x4: "INITIAL_WINDOW_SIZE",
-    0x5: "MAX_FRAME_SIZE",
-    0x6: "MAX_HEADER_LIST_SIZE",
-    0x8: "ENABLE_CONNECT_PROTOCOL",
-    0x9: "NO_RFC7540_PRIORITIES",
-}
+_SETTINGS: Final = {int(each): each.name for each in SettingID}
 _SIZES: Final = {frames.PRIORITY: 5, frames.RST_STREAM: 4, frames.PING: 8, frames.WINDOW_UPDATE: 4}
 
 _SETTINGS_SHOWN: Final = 64

@@ -19,6 +19,7 @@ from hpack import Decoder, HPACKError
 from txh2session import _frames as frames
 from txh2session._framefacts import NAMES, Seen, begun, readDependency, readEntries, readPadding, readPayload
 from txh2session._frames import HEAD, PREFACE, WITH_BLOCK, ConnectionFault, recognise
+from txh2session.constants import SettingID
 
 _KEPT: Final = 16 * 1024
 """Bytes of a payload that are read at the most; those of header blocks have a limit of their own."""
@@ -209,9 +210,9 @@ class FrameView:
         session's to judge; to read what is there the largest will do.
         """
         for identifier, value in entries:
-            if identifier == 0x5:
+            if identifier == SettingID.MAX_FRAME_SIZE:
                 self._maxFrameSize = max(self._maxFrameSize, min(value, 2**24 - 1))
-            elif identifier == 0x1 and self._decoder is not None:
+            elif identifier == SettingID.HEADER_TABLE_SIZE and self._decoder is not None:
                 self._decoder.max_allowed_table_size = max(self._decoder.max_allowed_table_size, value)
 
     def _readFields(self, kind: int, flags: int, raw: bytes, seen: Seen) -> None:
