@@ -63,7 +63,7 @@ class DemoCase(SynchronousTestCase):
         """
         self.clock = Clock()
         # Without the library's own timeouts, all that waits for the clock is the demo's.
-        timeouts = Timeouts(preface=0, settingsAck=0, idle=0, stalled=0, drain=0)
+        timeouts = Timeouts(preface=0, settingsAck=0, idle=0, stalled=0, upload=0, drain=0)
         settings = Settings(enableConnectProtocol=True)
         self.server = Server(Demo(self.clock).streamReceived, clock=self.clock, timeouts=timeouts, settings=settings)
         self.peer = FramePeer.toServer(self.server)
