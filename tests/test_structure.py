@@ -44,20 +44,23 @@ FLOORS = (
     ("roles", {"server", "client", "connecting"}),
     ("inside streams", {"_transport", "tunnel"}),
     ("public names", {""}),
-    ("on top", {"_pipe", "_framepeer", "testing", "tap", "demo", "demo.request", "demo.routes"}),
+    (
+        "on top",
+        {"_pipe", "_framespeaker", "_framepeer", "_wirepeer", "testing", "tap", "demo", "demo.request", "demo.routes"},
+    ),
 )
 """The floors, lowest first, as C{docs/design.md} draws them; C{""} is C{__init__.py}."""
 
 ON_TOP = FLOORS[-1][1]
-PRIVATE_USERS = {"_pipe", "_framepeer", "testing"}
+PRIVATE_USERS = {"_pipe", "_framespeaker", "_framepeer", "_wirepeer", "testing"}
 """What is on top and may import more than the public names: it stands in for what is below them."""
 
 ENGINE_LIBRARIES = {
     "_multiplexer": {"h2", "hpack", "hyperframe"},
-    "_framepeer": {"hpack", "hyperframe"},
+    "_framespeaker": {"hpack", "hyperframe"},
     "_frameview": {"hpack"},
 }
-"""Who may import h2 and what it is made of.  C{_framepeer} builds frames without h2, C{_frameview} shows them."""
+"""Who may import h2 and what it is made of.  C{_framespeaker} builds frames without h2, C{_frameview} shows them."""
 
 
 def sources() -> dict[str, Path]:

@@ -3,10 +3,11 @@ For tests of code that uses this package, and of the package itself: two ends of
 a peer that sends whatever frames it is told to, right or wrong.
 
   - L{connectedSessions} gives a client's and a server's session that are connected through a L{Pipe}.
-  - L{FramePeer} is one end of a connection that speaks single frames.
+  - L{FramePeer} is one end of a connection that speaks single frames; L{connectFramePeer} and L{FramePeerFactory} make
+    one on a real transport, a L{FramePeerProtocol}.
   - L{Pipe} moves bytes between any two Twisted protocols, with back-pressure, in pieces of a chosen size.
 
-Nothing moves until C{pump()} is called, and time passes only when the clock is told so.
+In memory nothing moves until C{pump()} is called, and time passes only when the clock is told so.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from dataclasses import dataclass
 
 from twisted.internet.task import Clock
 
-from txh2session._framepeer import FramePeer, RawFrame, describeFrame, requestFields
+from txh2session._framepeer import FramePeer
+from txh2session._framespeaker import FrameSpeaker, RawFrame, describeFrame, requestFields
 from txh2session._pipe import Pipe, PipeTransport
+from txh2session._wirepeer import FramePeerFactory, FramePeerProtocol, connectFramePeer
 from txh2session.client import ClientSession
 from txh2session.framelog import FrameLog
 from txh2session.listeners import SessionListener
@@ -27,9 +30,13 @@ from txh2session.settings import Limits, Options, Settings, Timeouts
 __all__ = [
     "ConnectedSessions",
     "FramePeer",
+    "FramePeerFactory",
+    "FramePeerProtocol",
+    "FrameSpeaker",
     "Pipe",
     "PipeTransport",
     "RawFrame",
+    "connectFramePeer",
     "connectedSessions",
     "describeFrame",
     "requestFields",
