@@ -363,9 +363,20 @@ class ConnectionErrorTests(ServerRules):
 
     def test_idGoesBack(self) -> None:
         """
-        A new stream below one that was used is a closed one (5.1.1).
+        A new stream below one that was used has an id nobody may expect (5.1.1), also where many have been used since.
         """
         self.peer.send(self.peer.get(9), self.peer.get(5))
+        self.costsConnection(ErrorCode.PROTOCOL_ERROR)
+
+    def test_forgottenStreams(self) -> None:
+        """
+        A stream so long over that it is not remembered is taken for a closed one.
+        """
+        for number in range(3, 2 * 2100, 2):
+            self.peer.send(self.peer.get(number))
+            self.streams[-1].end()
+        self.peer.take()
+        self.peer.send(self.peer.get(5))
         self.costsConnection(ErrorCode.STREAM_CLOSED)
 
     def test_firstFrame(self) -> None:

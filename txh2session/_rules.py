@@ -309,6 +309,8 @@ class FrameRules:
             self._feed(raw)
         elif not self._table.isIdle(streamID):
             self._decode(fragment)
+            if self._table.wasLeftOut(streamID):
+                raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"HEADERS open stream {streamID} after a higher one")
             if not self._table.wasReset(streamID):
                 raise ConnectionFault(ErrorCode.STREAM_CLOSED, "HEADERS on a closed stream")
         elif self._client or streamID % 2 == 0:

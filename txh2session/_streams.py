@@ -101,6 +101,7 @@ class StreamTable:
         self._account = account
         self._localParity = 1 if client else 0
         self._closed: dict[int, bool] = {}
+        self._forgotten = 0
         self.open: dict[int, Record] = {}
         self.localCount = 0
         self.remoteCount = 0
@@ -172,13 +173,22 @@ class StreamTable:
         """
         self._closed[streamID] = wasReset
         if len(self._closed) > _CLOSED_KEPT:
-            del self._closed[next(iter(self._closed))]
+            oldest = next(iter(self._closed))
+            del self._closed[oldest]
+            self._forgotten = max(self._forgotten, oldest)
 
     def wasReset(self, streamID: int) -> bool:
         """
         Whether a stream that is over was reset, so that late frames for it are no fault (RFC 9113 section 5.1).
         """
         return self._closed.get(streamID, False)
+
+    def wasLeftOut(self, streamID: int) -> bool:
+        """
+        Whether a stream that is over never was: the peer has used a higher id before, and may not go back (RFC 9113 section
+        5.1.1).
+        """
+        return streamID > self._forgotten and streamID not in self._closed and not self.isLocal(streamID)
 
     def clear(self) -> None:
         """
