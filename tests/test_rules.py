@@ -172,13 +172,15 @@ class MalformedTests(ServerRules):
 
     def test_selfDependency(self) -> None:
         """
-        A request that depends on itself costs the stream.
+        A request that depends on itself costs the stream, and so does a PRIORITY frame that says so later.
         """
-        frame = self.peer.get(3)
+        self.peer.send(self.peer.post(5), self.peer.priority(5, 5))
+        self.assertEqual(self.peer.names(), ["RST_STREAM 5 PROTOCOL_ERROR"])
+        frame = self.peer.get(7)
         frame.flags.add("PRIORITY")
-        frame.depends_on, frame.stream_weight, frame.exclusive = 3, 15, False
+        frame.depends_on, frame.stream_weight, frame.exclusive = 7, 15, False
         self.peer.send(frame)
-        self.costsStream(3, ErrorCode.PROTOCOL_ERROR)
+        self.costsStream(7, ErrorCode.PROTOCOL_ERROR)
 
     def test_longList(self) -> None:
         """
@@ -319,6 +321,7 @@ class ConnectionErrorTests(ServerRules):
             "bad HPACK": (C, self.raw(1, 9, b"\xff\xff\xff\xff\xff\xff", 5)),
             "HPACK index 0": (C, self.raw(1, 9, b"\x80", 5)),
             "PRIORITY on stream 0": (P, self.raw(2, 0, bytes(5))),
+            "PRIORITY of an idle stream on itself": (P, self.raw(2, 9, b"\x80\0\0\x09\0")),
             "RST_STREAM on stream 0": (P, self.raw(3, 0, bytes(4))),
             "RST_STREAM on an idle stream": (P, self.raw(3, 9, bytes(4))),
             "RST_STREAM of a wrong size": (F, self.raw(3, 1, bytes(5))),

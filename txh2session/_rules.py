@@ -363,7 +363,7 @@ class FrameRules:
         self._owe(13)
 
     def _priorityFrame(self, flags: int, streamID: int, raw: bytes) -> None:
-        # Ignored (RFC 9113 section 5.3.2), but not its shape (section 6.3).
+        # Ignored (RFC 9113 section 5.3.2), but not its shape (section 6.3), nor nonsense (RFC 7540 section 5.3.1).
         self._spendControl()
         if streamID == 0:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "PRIORITY on stream 0")
@@ -371,6 +371,11 @@ class FrameRules:
             if self._table.isIdle(streamID):
                 raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "PRIORITY of a wrong size")
             raise StreamFault(ErrorCode.FRAME_SIZE_ERROR, "PRIORITY of a wrong size")
+        if frames.readLong(raw) & ~_RESERVED == streamID:
+            if self._table.isIdle(streamID):
+                raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "an idle stream that depends on itself")
+            if streamID in self._streams:
+                raise StreamFault(ErrorCode.PROTOCOL_ERROR, "a stream that depends on itself")
 
     def _priorityUpdateFrame(self, flags: int, streamID: int, raw: bytes) -> None:
         # RFC 9218 section 7.1.
