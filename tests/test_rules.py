@@ -868,8 +868,12 @@ class ClientRules(SynchronousTestCase):
 
     def test_enablePush(self) -> None:
         """
-        A server that announces ENABLE_PUSH 1 ends the connection; one that announces 0 does not (6.5.2).
+        A server that announces ENABLE_PUSH 1 ends the connection, the first time it says anything about it and later; one
+        that announces 0 does not (6.5.2).
         """
+        self.peer.settings(ENABLE_PUSH=1)
+        self.assertIn("GOAWAY 0 PROTOCOL_ERROR", self.peer.names())
+        self.setUp()
         self.peer.settings(ENABLE_PUSH=0)
         self.assertFalse(self.session.destroyed)
         self.peer.settings(ENABLE_PUSH=1)

@@ -429,7 +429,7 @@ class FrameRules:
             after = applyReceived(before, entries)
         except SettingFault as fault:
             raise ConnectionFault(fault.code, str(fault)) from fault
-        if self._client and after.enablePush and not before.enablePush:
+        if self._client and any(identifier == SettingID.ENABLE_PUSH and value for identifier, value in entries):
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a server announced ENABLE_PUSH 1")
         self.remoteSettings = after
         # A table that shrinks and grows in one frame has to be told in both steps (RFC 7541 section 4.2).
