@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from txh2session._framespeaker import FrameSpeaker
+from txh2session._framespeaker import FrameSpeaker, FrameTest
 from txh2session._pipe import PipeTransport
 from txh2session.client import ClientSession
 from txh2session.protocol import HTTP2Protocol
@@ -105,6 +106,13 @@ class FramePeer(FrameSpeaker):
         """See L{FrameSpeaker.take}."""
         self._look()
         return super().take(kind)
+
+    def whenFrame(self, what: str | FrameTest) -> Deferred[Any]:
+        """
+        See L{FrameSpeaker.whenFrame}.  What the other end writes is read when this end sends, takes frames or calls this.
+        """
+        self._look()
+        return super().whenFrame(what)
 
     def _look(self) -> None:
         """
