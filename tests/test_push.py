@@ -17,6 +17,7 @@ from txh2session import (
     InvalidHeader,
     InvalidState,
     Limits,
+    Server,
     Settings,
     Stream,
     StreamAborted,
@@ -192,6 +193,43 @@ class PushTests(PushFixture, SynchronousTestCase):
         self.both.serverSession.destroy()
         self.both.pump()
         self.failureResultOf(body, StreamAborted)
+
+
+class ReservedTests(SynchronousTestCase):
+    """
+    Streams that were promised and have not begun (RFC 9113 section 5.1).
+    """
+
+    def test_client(self) -> None:
+        """
+        A server that sends anything but HEADERS, PRIORITY and RST_STREAM on one ends the connection.
+        """
+        for frame in (FramePeer.data(2, b"x"), FramePeer.window(2, 1)):
+            session = ClientSession("http", "localhost", WANTED)
+            peer = FramePeer.toClient(session, Clock())
+            session.request().addListener(Collector())
+            peer.send(peer.promise(1, 2), peer.priority(2))
+            self.assertFalse(session.destroyed)
+            peer.send(frame)
+            self.assertIn("GOAWAY 2 PROTOCOL_ERROR", peer.names())
+
+    def test_server(self) -> None:
+        """
+        A client that sends anything but WINDOW_UPDATE, PRIORITY and RST_STREAM on one ends the connection; once it has
+        begun, DATA and HEADERS cost the stream.
+        """
+        for begun, expected in ((False, "GOAWAY 1 PROTOCOL_ERROR"), (True, "RST_STREAM 2 STREAM_CLOSED")):
+            for kind in ("data", "headers"):
+                pushes: list[Any] = []
+                server = Server(lambda stream, headers: pushes.append(stream.pushStream({})), clock=Clock())
+                peer = FramePeer.toServer(server)
+                peer.send(peer.get(1))
+                peer.send(peer.window(2, 1), peer.priority(2))
+                if begun:
+                    pushes[0].respond()
+                peer.take()
+                peer.send(peer.data(2, b"x") if kind == "data" else peer.headers(2, [("a", "b")]))
+                self.assertIn(expected, peer.names())
 
 
 class ClosingTests(PushFixture, SynchronousTestCase):

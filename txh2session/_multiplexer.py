@@ -424,6 +424,7 @@ class Multiplexer(FrameRules):
         if parent is None or not parent.localOpen or self._table.nextLocal > MAX_WINDOW:
             return 0
         record = self._table.openLocal(localOpen=True, remoteOpen=False)
+        record.reserved = True
         record.method = headers.get(b":method", b"")
         self._outlet.framesSent += 1
         self._conn.push_stream(parentID, record.streamID, _encodable(headers))

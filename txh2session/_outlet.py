@@ -102,6 +102,7 @@ class Outlet:
         """
         self.framesSent += 1
         self._writer.send_headers(record.streamID, self._encode(headers), end_stream=end)
+        record.reserved = False
         if end:
             record.localOpen = False
 

@@ -245,7 +245,7 @@ class FrameRules:
             self._spendControl()
         whole = len(raw) - frames.HEAD
         record = self._streams.get(streamID)
-        if record is None or not record.remoteOpen:
+        if record is None or not record.remoteOpen or record.reserved:
             self._lateData(streamID, record, whole)
             return
         if not record.final and self._client:
@@ -277,6 +277,8 @@ class FrameRules:
         Judge DATA on a stream whose peer's half is over (RFC 9113 sections 5.1 and 6.9).
         """
         if record is not None:
+            if record.reserved:
+                raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "DATA on a reserved stream")
             self._creditByHand(whole)
             raise StreamFault(ErrorCode.STREAM_CLOSED, "DATA after END_STREAM")
         if self._table.isIdle(streamID):
@@ -304,6 +306,8 @@ class FrameRules:
         record = self._streams.get(streamID)
         if record is not None:
             if not record.remoteOpen:
+                if record.reserved:
+                    raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "HEADERS on a stream that the server has reserved")
                 self._decode(fragment)
                 raise StreamFault(ErrorCode.STREAM_CLOSED, "HEADERS after END_STREAM")
             self._feed(raw)
@@ -527,8 +531,11 @@ class FrameRules:
             return
         if self._table.isIdle(streamID):
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE on an idle stream")
-        if streamID not in self._streams:
+        record = self._streams.get(streamID)
+        if record is None:
             return
+        if record.reserved and self._client:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE on a stream that the server has reserved")
         if not increment:
             raise StreamFault(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
         self._feed(raw)
@@ -600,6 +607,7 @@ class FrameRules:
         if facts.method not in (b"GET", b"HEAD") or facts.contentLength:
             raise StreamFault(ErrorCode.PROTOCOL_ERROR, "a promise of a request that is not safe, or has a body")
         record = self._table.openRemote(streamID, remoteOpen=True, localOpen=False)
+        record.reserved = True
         record.allowance = self._streamWindow
         record.method = facts.method
         self._lastProcessed = streamID
@@ -607,6 +615,7 @@ class FrameRules:
 
     def _responseArrived(self, streamID: int, fields: Iterable[Field], ended: bool) -> None:
         record = self._streams[streamID]
+        record.reserved = False
         headers = self._wrap(fields)
         try:
             facts = checkResponse(fields, self._strictBlanks)
@@ -627,6 +636,7 @@ class FrameRules:
 
     def _informationArrived(self, streamID: int, fields: Iterable[Field]) -> None:
         record = self._streams[streamID]
+        record.reserved = False
         record.information += 1
         if record.information > self._limits.informationalResponses:
             raise StreamFault(ErrorCode.ENHANCE_YOUR_CALM, "too many informational responses")

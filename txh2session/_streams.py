@@ -30,6 +30,7 @@ class Record:
     @ivar movedAt: the tick of the outlet at which something of the queue was last sent, or first put in.
     @ivar pausedWriter: whether the queue has passed the high-water mark and not yet come back below the low one.
     @ivar final: whether the peer's final headers are here.
+    @ivar reserved: whether it was promised and has not begun (RFC 9113 section 5.1).
     @ivar method: the request's method.
     @ivar information: how many 1xx responses came.
     @ivar awaited: bytes of the peer's body that content-length promises, L{None} if it does not.
@@ -55,6 +56,7 @@ class Record:
         "pausedWriter",
         "queue",
         "remoteOpen",
+        "reserved",
         "streamID",
         "trailers",
         "updatedAt",
@@ -76,6 +78,7 @@ class Record:
         self.window = 0
         self.updatedAt = 0.0
         self.final = False
+        self.reserved = False
         self.method = b""
         self.information = 0
         self.held = STREAM_BYTES
