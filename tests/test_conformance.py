@@ -7,15 +7,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from hyperframe.frame import HeadersFrame
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.conformance.client import CLIENT
+from tests.conformance.messages import (
+    CLIENT_MESSAGES,
+    SERVER_MESSAGES,
+    UNSENDABLE_INFORMATION,
+    UNSENDABLE_REQUESTS,
+    UNSENDABLE_RESPONSES,
+    UNSENDABLE_TRAILERS,
+    Fields,
+)
 from tests.conformance.rows import ClientJudge, Judge, Row, ServerJudge, application
 from tests.conformance.server import SERVER
-from txh2session import ClientSession, Server
+from txh2session import ClientSession, InvalidHeader, Server, ServerStream
 from txh2session.testing import FramePeer
 
 
@@ -76,10 +85,9 @@ class InMemory(SynchronousTestCase):
         return ends
 
 
-@rowTests(SERVER)
-class ServerTests(InMemory):
+class ServerRows(InMemory):
     """
-    What clients may not do, and servers have to bear.
+    A fixture: rows about servers.
     """
 
     def judge(self, row: Row) -> None:
@@ -92,10 +100,9 @@ class ServerTests(InMemory):
         self.assertEqual(list(server.sessions), [])
 
 
-@rowTests(CLIENT)
-class ClientTests(InMemory):
+class ClientRows(InMemory):
     """
-    What servers may not do, and clients have to bear.
+    A fixture: rows about clients.
     """
 
     def judge(self, row: Row) -> None:
@@ -108,4 +115,123 @@ class ClientTests(InMemory):
         self.assertTrue(session.destroyed)
 
 
-__all__ = ["ClientTests", "ConnectionDone", "ServerTests"]
+@rowTests(SERVER)
+class ServerTests(ServerRows):
+    """
+    What clients may not do, and servers have to bear.
+    """
+
+
+@rowTests(CLIENT)
+class ClientTests(ClientRows):
+    """
+    What servers may not do, and clients have to bear.
+    """
+
+
+@rowTests(SERVER_MESSAGES)
+class ServerMessageTests(ServerRows):
+    """
+    Messages that servers refuse, and odd ones that they take.
+    """
+
+
+@rowTests(CLIENT_MESSAGES)
+class ClientMessageTests(ClientRows):
+    """
+    Messages that clients refuse.
+    """
+
+
+class UnsendableTests(SynchronousTestCase):
+    """
+    What an application cannot send: each call raises L{InvalidHeader}, nothing goes out, and the stream can still be used.
+    """
+
+    def setUp(self) -> None:
+        """
+        Make a server with a request, and a client.
+        """
+        self.streams: list[ServerStream] = []
+        self.server = FramePeer.toServer(Server(lambda stream, _: self.streams.append(stream), clock=Clock()))
+        self.server.send(self.server.get(1))
+        self.session = ClientSession("http", "localhost")
+        self.client = FramePeer.toClient(self.session, Clock())
+
+    def refuses(self, peer: FramePeer, call: Callable[[Any], Any], what: dict[str, Fields]) -> None:
+        """
+        Assert that a call refuses all of a table, as pairs and as a mapping, and says nothing to the peer.
+        """
+        peer.take()
+        for name, fields in what.items():
+            for given in (fields, dict(fields) if len(dict(fields)) == len(fields) else fields):
+                try:
+                    call(given)
+                except InvalidHeader:
+                    self.assertEqual(peer.names(), [], name)
+                else:
+                    self.fail(f"{name} was taken: {given}")
+
+    def test_requests(self) -> None:
+        """
+        Requests, with and without a body.
+        """
+        self.refuses(self.client, self.session.request, UNSENDABLE_REQUESTS)
+        self.refuses(self.client, lambda fields: self.session.request(fields, endStream=False), UNSENDABLE_REQUESTS)
+        self.assertEqual(self.session.request().id, 1)
+        self.assertEqual(self.client.names(), ["HEADERS 1 END_STREAM"])
+
+    def test_responses(self) -> None:
+        """
+        Responses.
+        """
+        self.refuses(self.server, self.streams[0].respond, UNSENDABLE_RESPONSES)
+        self.streams[0].respond(endStream=True)
+        self.assertEqual(self.server.names(), ["HEADERS 1 200 END_STREAM"])
+
+    def test_information(self) -> None:
+        """
+        Informational responses.
+        """
+        self.refuses(self.server, self.streams[0].additionalHeaders, UNSENDABLE_INFORMATION)
+        self.streams[0].additionalHeaders({":status": 103, "link": "</a>"})
+        self.assertEqual(self.server.names(), ["HEADERS 1 103"])
+
+    def test_trailers(self) -> None:
+        """
+        Trailers, of both sides.
+        """
+        answer = self.streams[0]
+        answer.write(b"body")
+        self.refuses(self.server, lambda fields: answer.end(trailers=fields), UNSENDABLE_TRAILERS)
+        answer.end(trailers={"a": "b"})
+        self.assertEqual(self.server.names(), ["HEADERS 1 END_STREAM"])
+        upload = self.session.request({":method": "POST"})
+        self.refuses(self.client, lambda fields: upload.end(trailers=fields), UNSENDABLE_TRAILERS)
+        upload.end(trailers={"a": "b"})
+        self.assertEqual(self.client.names(), ["HEADERS 1 END_STREAM"])
+
+    def test_promises(self) -> None:
+        """
+        Promises.
+        """
+        self.refuses(self.server, self.streams[0].pushStream, UNSENDABLE_REQUESTS)
+        self.streams[0].pushStream({":path": "/pushed"})
+        self.assertEqual(self.server.names(), ["PUSH_PROMISE 1"])
+
+    def test_priorities(self) -> None:
+        """
+        The value of C{priority} cannot smuggle a field in.
+        """
+        self.client.take()
+        for value in ("u=1\r\na: b", "u=1\0"):
+            self.assertRaises(InvalidHeader, self.session.request, {}, priority=value)
+        self.assertEqual(self.client.names(), [])
+
+    def test_normalised(self) -> None:
+        """
+        Names in upper case are sent in lower case, and values without the blanks around them.
+        """
+        self.session.request({"X-Upper": " \tA b\t"})
+        (asked,) = self.client.take(HeadersFrame)
+        self.assertIn(("x-upper", "A b"), asked.fields)

@@ -221,7 +221,7 @@ class ReservedTests(SynchronousTestCase):
         for begun, expected in ((False, "GOAWAY 1 PROTOCOL_ERROR"), (True, "RST_STREAM 2 STREAM_CLOSED")):
             for kind in ("data", "headers"):
                 pushes: list[Any] = []
-                server = Server(lambda stream, headers: pushes.append(stream.pushStream({})), clock=Clock())
+                server = Server(lambda stream, _, made=pushes: made.append(stream.pushStream({})), clock=Clock())
                 peer = FramePeer.toServer(server)
                 peer.send(peer.get(1))
                 peer.send(peer.window(2, 1), peer.priority(2))

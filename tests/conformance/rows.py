@@ -51,10 +51,13 @@ Steps: TypeAlias = Callable[[Any], Sequence[Step]]
 class EndsStream:
     """
     An outcome: RST_STREAM on one stream, and everything else goes on.
+
+    @ivar unseen: whether the application must not have heard of the stream, and so has not answered.
     """
 
     streamID: int
     code: ErrorCode
+    unseen: bool = False
 
     def __str__(self) -> str:
         return f"stream error {self.code.name}"
@@ -192,6 +195,11 @@ class Judge:
             self.case.assertEqual(describeFrame(reset), f"RST_STREAM {outcome.streamID} {outcome.code.name}")
             await self.goesOn()
             self.assertResets(outcome.streamID)
+            if outcome.unseen:
+                answers = [
+                    each for each in self.peer.frames if each.stream_id == outcome.streamID and each is not reset
+                ]
+                self.case.assertEqual(answers, [])
         elif isinstance(outcome, Lives):
             await self.goesOn()
             for each in outcome.frames:
@@ -207,7 +215,7 @@ class Judge:
             await self.finishes()
             await self.closes()
         else:
-            await self.closes()
+            await self._ended()
 
     async def greet(self) -> None:
         """
