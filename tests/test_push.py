@@ -161,6 +161,18 @@ class PushTests(PushFixture, SynchronousTestCase):
         with self.assertRaises(InvalidState):
             self.stream.pushStream({":path": "/b"})
 
+    def test_information(self) -> None:
+        """
+        A push has no 1xx responses: nobody asked for it, so nobody waits.
+        """
+        pushed = self.stream.pushStream({":path": "/a"})
+        with self.assertRaisesRegex(InvalidState, "push"):
+            pushed.additionalHeaders({":status": 103})
+        self.assertEqual(pushed.sentInformation, [])
+        pushed.end(b"pushed")
+        self.both.pump()
+        self.assertTrue(pushed.closed)
+
     def test_headers(self) -> None:
         """
         What is pushed answers GET or HEAD, with headers that may be sent.

@@ -145,9 +145,11 @@ class ServerStream(Stream):
         Send a 1xx response before the final one (Node's reference 10.3), for example C{{":status": 103, "link": ...}}.
 
         @raise InvalidHeader: if C{:status} is missing, 101, or not between 100 and 199.
-        @raise InvalidState: after L{respond}, or on a stream that is closed.
+        @raise InvalidState: after L{respond}, on a push, or on a stream that is closed.
         """
         checked = informationalHeaders(headers, self._owner._options.strictSingleValues)
+        if self.id is not None and self.id % 2 == 0:
+            raise InvalidState("a push has no informational responses")
         after = nextSending(self._sending, "inform")
         if not self._fits(checked):
             return
