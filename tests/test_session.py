@@ -92,6 +92,30 @@ class BothRoles(TwoSessions):
         self.assertEqual(near.state.localWindow, 1024 * 1024)
         self.assertEqual(near.state.remoteWindow, 1024 * 1024)
 
+    def test_snapshotOfTheEnd(self) -> None:
+        """
+        Of a session that has ended no stream is counted any more.
+        """
+        near, far, both = self.connected()
+        self.openStreams(both)
+        near.destroy()
+        self.assertEqual((near.state.localStreams, near.state.remoteStreams), (0, 0))
+        both.pump()
+        self.assertEqual((far.state.localStreams, far.state.remoteStreams), (0, 0))
+
+    def test_nothingIsSentBehindTheGoAway(self) -> None:
+        """
+        What is called on a session that has announced its end, and has nothing left to do, sends nothing more.
+        """
+        near, far, both = self.connected()
+        near.close()
+        frames = near.statistics.framesSent
+        near.ping().addErrback(lambda _: None)
+        near.settings(initialWindowSize=70_000).addErrback(lambda _: None)
+        near.setLocalWindowSize(2**30)
+        self.assertEqual(near.statistics.framesSent, frames)
+        both.pump()
+
     def test_tables(self) -> None:
         """
         C{state} says how full the HPACK tables are: what one side encodes with, the other decodes with (2.11).

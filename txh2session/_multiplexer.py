@@ -489,6 +489,8 @@ class Multiplexer(FrameRules):
 
     def setConnectionWindow(self, size: int) -> None:
         """See L{Engine}."""
+        if self._stopped:
+            return
         self._connectionFixed = True
         self._resizeConnection(size)
 
@@ -499,10 +501,13 @@ class Multiplexer(FrameRules):
 
     def ping(self, payload: bytes) -> None:
         """See L{Engine}."""
-        self._emit(frames.buildFrame(frames.PING, 0, 0, payload))
+        if not self._stopped:
+            self._emit(frames.buildFrame(frames.PING, 0, 0, payload))
 
     def settings(self, settings: Settings) -> None:
         """See L{Engine}."""
+        if self._stopped:
+            return
         payload = packEntries(settings.entries(self._announced[-1]))
         self._announced.append(settings)
         # The peer may use a larger frame as soon as it has seen this.

@@ -198,3 +198,4 @@ class StreamTable:
         Forget every open stream.
         """
         self.open.clear()
+        self.localCount = self.remoteCount = 0

@@ -296,7 +296,7 @@ class ClientSession(Session):
         """
         Send requests that wait, oldest first, as the server's limit allows.
         """
-        if not self._pending or self._link is None or self._closed:
+        if not self._pending or self._link is None or self._closed or self._destroyed:
             return
         self._batch += 1
         try:
