@@ -922,6 +922,24 @@ class ClientRules(SynchronousTestCase):
         self.session.request({"x": "y"})
         self.assertEqual(self.peer.take(HeadersFrame)[-1].data[:4], b"\x20\x3f\xe1\x1f")
 
+    def test_tableInManySteps(self) -> None:
+        """
+        Of sizes that changed several times between two header blocks the smallest and the last are told, since one in
+        between may be above what the server allows by then (RFC 7541 sections 4.2 and 6.3).
+        """
+        for size in (200, 3000, 100, 2000, 300):
+            self.peer.settings(HEADER_TABLE_SIZE=size)
+        self.peer._decoder.max_allowed_table_size = 300
+        self.session.request({"x": "y"})
+        self.assertIn(("x", "y"), self.peer.take(HeadersFrame)[-1].fields)
+        self.peer.settings(HEADER_TABLE_SIZE=50)
+        self.peer.settings(HEADER_TABLE_SIZE=40)
+        self.peer._decoder.max_allowed_table_size = 40
+        self.session.request({"x": "y"})
+        frame = self.peer.take(HeadersFrame)[-1]
+        self.assertIn(("x", "y"), frame.fields)
+        self.assertEqual(frame.data[:2], b"\x3f\x09")
+
     def test_smallTable(self) -> None:
         """
         A smaller table is kept to: the peer's decoder, set to it, follows.

@@ -386,6 +386,8 @@ class Multiplexer(FrameRules):
         for size in (min(smallestTable, cap, encoder.header_table_size), min(settings.headerTableSize, cap)):
             if size != encoder.header_table_size:
                 encoder.header_table_size = size
+        # hpack would tell of all the sizes there were between two blocks.
+        encoder.table_size_changes = _changesToTell(encoder.table_size_changes)
         self._outlet.framesSent += 1  # the acknowledgement
         entries = [
             (SettingID.INITIAL_WINDOW_SIZE, settings.initialWindowSize),
@@ -643,6 +645,14 @@ _ALWAYS_SECRET: Final = frozenset({b"authorization", b"proxy-authorization"})
 
 def _tableBytes(table: HeaderTable) -> int:
     return sum(table_entry_size(name, value) for name, value in table.dynamic_entries)
+
+
+def _changesToTell(sizes: list[int]) -> list[int]:
+    """
+    Choose the table sizes to tell the peer before the next header block: the smallest and the last (RFC 7541 section 4.2).
+    """
+    last = sizes[-1:]
+    return [min(sizes), *last] if sizes and min(sizes) < sizes[-1] else last
 
 
 def errorCodeOf(error: H2Error) -> ErrorCode:
