@@ -533,6 +533,33 @@ class WindowTests(ServerRules):
         self.assertGreater(given[3], sent - 256 * 1024)
         self.assertLessEqual(max(given.values()), sent)
 
+    def test_creditForPadding(self) -> None:
+        """
+        A window that is spent on padding only is given back, though nobody has anything to read.
+        """
+        self.peer.send(self.peer.post(3))
+        body = self.streams[-1].read()
+        self.peer.send(self.peer.data(3, b"x" * 16_000))
+        for _ in range(940):
+            self.peer.send(self.peer.data(3, b"", padding=255))
+        given = sum(frame.window_increment for frame in self.peer.take(WindowUpdateFrame) if frame.stream_id == 3)
+        self.assertGreater(given, 128 * 1024)
+        self.peer.send(self.peer.data(3, b"y", end=True))
+        self.assertEqual(len(self.successResultOf(body)), 16_001)
+
+    def test_smallerWindowIsGivenBack(self) -> None:
+        """
+        When the window shrinks below twice what was read of a body, that is given back: nothing else would bring it about.
+        """
+        self.peer.send(self.peer.post(3))
+        self.streams[-1].discard()
+        self.peer.send(*(self.peer.data(3, b"x" * 16_000) for _ in range(8)))
+        self.assertEqual([frame for frame in self.peer.take(WindowUpdateFrame) if frame.stream_id == 3], [])
+        self.session.settings(initialWindowSize=65535)
+        self.peer.send(SettingsFrame(0, flags=["ACK"]))
+        self.assertIn("WINDOW_UPDATE 3 128000", self.peer.names())
+        self.assertEqual(self.streams[-1].state.localWindow, 65535)
+
     def test_unreadBytes(self) -> None:
         """
         Unread uploads together hold no more than C{Limits.unreadBytes} and a connection window.

@@ -344,10 +344,13 @@ class Multiplexer(FrameRules):
         self._creditGiven = now
         self._emit(frames.buildWindowUpdate(0, due))
 
-    def _giveStreamCredit(self, record: Record) -> None:
+    def _creditStream(self, record: Record) -> None:
         """
-        Give a stream's window back, and more of it if it is what holds the peer up.
+        Give a stream's window back once half of it is due, and more of it if it is what holds the peer up.
         """
+        due = record.credit * 2 >= (record.window or self.localSettings.initialWindowSize)
+        if not (due and record.credit and record.remoteOpen):
+            return
         now = self._seconds()
         window = record.window or self.localSettings.initialWindowSize
         credit, record.credit = record.credit, 0
@@ -483,11 +486,9 @@ class Multiplexer(FrameRules):
             return
         self._giveCredit()
         record = self._streams.get(streamID)
-        if record is None or not record.remoteOpen:
-            return
-        record.credit += size
-        if record.credit * 2 >= (record.window or self.localSettings.initialWindowSize):
-            self._giveStreamCredit(record)
+        if record is not None:
+            record.credit += size
+            self._creditStream(record)
 
     def setConnectionWindow(self, size: int) -> None:
         """See L{Engine}."""

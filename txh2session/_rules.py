@@ -262,6 +262,8 @@ class FrameRules:
             raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "more DATA than the window allows")
         record.credit += whole - size
         self._giveCredit()
+        if whole > size and not ended:
+            self._creditStream(record)  # of padding nobody will say that it was read
         start = frames.HEAD + (flags & frames.PADDED != 0)
         data = raw[start : start + size]
         if not ended:
@@ -461,6 +463,8 @@ class FrameRules:
                 record.allowance += grown
                 if record.window:
                     record.window = max(1, record.window + grown)
+                # What has been read may be most of a smaller window: then nothing more comes before it is given back.
+                self._creditStream(record)
         self._owner.settingsAcknowledged()
 
     def _pushPromiseFrame(self, flags: int, streamID: int, raw: bytes) -> None:
@@ -738,6 +742,12 @@ class FrameRules:
     def _giveCredit(self) -> None:
         """
         Give the peer back what is due of the connection's window.
+        """
+        raise AssertionError("the engine's to define")
+
+    def _creditStream(self, record: Record) -> None:
+        """
+        Give the peer back what is due of a stream's window.
         """
         raise AssertionError("the engine's to define")
 
