@@ -4,8 +4,10 @@ What several test modules use.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
+from hypothesis import HealthCheck, settings
 from twisted.internet.defer import Deferred
 
 from txh2session import (
@@ -117,3 +119,18 @@ class TwoSessions:
         both.pump()
         theirs: list[Any] = self.streams[-number:]
         return (mine, theirs) if self.role == "client" else (theirs, mine)
+
+
+def examples(number: int, steps: int = 50) -> settings:
+    """
+    Say how many examples Hypothesis tries: always the same few where tests run by themselves; C{TXH2SESSION_FUZZ} times as
+    many, other ones each time, where somebody hunts.
+    """
+    times = int(os.environ.get("TXH2SESSION_FUZZ", "1"))
+    return settings(
+        max_examples=number * times,
+        stateful_step_count=steps if times == 1 else 2 * steps,
+        derandomize=times == 1,
+        print_blob=times > 1,
+        suppress_health_check=list(HealthCheck),
+    )
