@@ -106,6 +106,25 @@ class ClientTests(SynchronousTestCase):
         self.assertEqual(settings.settings[settings.ENABLE_PUSH], 0)
         self.assertEqual(settings.settings[settings.INITIAL_WINDOW_SIZE], 256 * 1024)
 
+    def test_settingsInPieces(self) -> None:
+        """
+        A session is ready when the server's first SETTINGS are there, however they are cut, and keeps to its own limit
+        until then.
+        """
+        whole = SettingsFrame(0, {SettingsFrame.MAX_CONCURRENT_STREAMS: 3}).serialize()
+        for cut in range(1, len(whole)):
+            session = ClientSession("http", "a", limits=Limits(assumedConcurrentStreams=1))
+            peer = FramePeer.toClient(session, self.clock, start=False)
+            ready = session.whenReady()
+            for _ in range(4):
+                session.request()
+            peer.sendBytes(whole[:cut])
+            self.assertNoResult(ready)
+            self.assertEqual(session.state.pendingStreams, 3, cut)
+            peer.sendBytes(whole[cut:])
+            self.successResultOf(ready)
+            self.assertEqual(session.state.pendingStreams, 1, cut)
+
     def test_defaults(self) -> None:
         """
         A request has method, scheme, authority and path, and C{sentHeaders} shows them (7.1, 8.12).

@@ -409,7 +409,7 @@ class Multiplexer(FrameRules):
     def canOpen(self) -> bool:
         """See L{Engine}."""
         limit = self.remoteSettings.maxConcurrentStreams
-        if not self._splitter.prefaceReceived:
+        if not self._prefaceTaken:
             limit = min(limit, self._limits.assumedConcurrentStreams)
         return self._table.localCount < limit
 

@@ -100,6 +100,7 @@ class FrameRules:
         self._refused = 0
         self._now = 0.0
         self._stopped = False
+        self._prefaceTaken = False
         self._frames: dict[int, Callable[[int, int, bytes], None]] = {
             frames.DATA: self._dataFrame,
             frames.HEADERS: self._headersFrame,
@@ -121,10 +122,10 @@ class FrameRules:
             return
         self._now = now
         handlers = self._frames
-        prefaceKnown = self._splitter.prefaceReceived
         try:
             for kind, flags, streamID, raw in self._splitter.feed(data):
                 self.framesReceived += 1
+                first, self._prefaceTaken = not self._prefaceTaken, True
                 handler = handlers.get(kind)
                 if handler is None:
                     self._spendControl()  # an unknown frame is ignored (RFC 9113 section 5.5), not free
@@ -133,12 +134,10 @@ class FrameRules:
                         handler(flags, streamID, raw)
                     except StreamFault as fault:
                         self._resetForFault(streamID, fault)
-                if not prefaceKnown:
-                    prefaceKnown = True
-                    if not self._stopped:
-                        self._owner.prefaceReceived()
                 if self._stopped:
                     return
+                if first:
+                    self._owner.prefaceReceived()
         except OtherProtocol as other:
             if not self._stopped:
                 self.stop()
