@@ -84,6 +84,19 @@ class Pings:
             self.roundTripTime = now - ping.since
             ping.waiters.fire(self.roundTripTime)
 
+    def answeredUpTo(self, payload: bytes, now: float) -> bool:
+        """
+        Take in an answer that stands for the questions before it, too.
+
+        @return: whether anybody asked for it.
+        """
+        if payload not in self._waiting:
+            return False
+        asked = list(self._waiting)
+        for each in asked[: asked.index(payload) + 1]:
+            self.answered(each, now)
+        return True
+
     def cancel(self, error: Exception | None) -> None:
         """
         Tell all that no answer will come.

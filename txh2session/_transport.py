@@ -33,9 +33,9 @@ from txh2session.stream import Stream
 _log = Logger()
 
 
-class _Inlet(Protocol):
+class Inlet(Protocol):
     """
-    Reads a stream's body for a L{StreamTransport}.
+    Reads a stream's body by calling back.
     """
 
     def __init__(self, received: Callable[[bytes], None], ended: Callable[[Exception | None], None]) -> None:
@@ -126,7 +126,7 @@ class StreamTransport:
             raise InvalidState("a protocol runs in this stream already")
         stream = self.stream
         stream.pauseProducing()  # nothing arrives before the protocol is connected
-        stream.deliverBody(_Inlet(self._received, self._readEnded))
+        stream.deliverBody(Inlet(self._received, self._readEnded))
         self._protocol = protocol
         self.connected = True
         self._stopListening = stream.addListener(StreamEnding(self._streamOver))

@@ -11,6 +11,7 @@ The tree, drawn once::
     |   +-- FileNotSeekable      a part of what has no parts
     |   `-- RangeNotSatisfiable  the offset is beyond the end: 416
     +-- TunnelRefused        CONNECT was not answered 2xx (in tunnel.py)     Deferred
+    +-- WebSocketClosed      a WebSocket has ended (in websocket.py)         Deferred
     +-- InvalidURL           a URL nobody can connect to                     raised at the call
     +-- ConnectFailed        no session: says which stage failed             Deferred
     |                        (dns, tcp, tls, alpn, h2)

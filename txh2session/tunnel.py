@@ -89,6 +89,16 @@ def acceptTunnel(
     @raise InvalidState: for a request with another method, or one that was answered or is over.
     @raise InvalidHeader: for a status that opens no tunnel, or C{content-length} (RFC 9110 section 9.3.6).
     """
+    grantTunnel(stream, headers)
+    transport = StreamTransport(stream, reactor=reactor)
+    transport.run(protocol)
+    return transport
+
+
+def grantTunnel(stream: ServerStream, headers: HeadersLike | None = None) -> None:
+    """
+    Answer a CONNECT request and leave the stream to the caller; see L{acceptTunnel}.
+    """
     if stream.headers.method != "CONNECT":
         raise InvalidState(f"CONNECT asks for a tunnel, {stream.headers.method} does not")
     answer = Headers(() if headers is None else headers)
@@ -97,9 +107,6 @@ def acceptTunnel(
     if "content-length" in answer:
         raise InvalidHeader("a tunnel has no content-length (RFC 9110 section 9.3.6)")
     stream.respond(answer)
-    transport = StreamTransport(stream, reactor=reactor)
-    transport.run(protocol)
-    return transport
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
