@@ -7,6 +7,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import subprocess
+import sys
 from typing import Any, NamedTuple
 
 from hyperframe.frame import DataFrame, GoAwayFrame, HeadersFrame, PingFrame, RstStreamFrame, WindowUpdateFrame
@@ -14,9 +16,12 @@ from twisted.internet.address import IPv6Address, UNIXAddress
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from txh2session import Server, Settings, Timeouts
+from txh2session import Server, Settings, Timeouts, TunnelRefused, openTunnel
 from txh2session.demo import ROUTES, Demo
-from txh2session.testing import FramePeer, requestFields
+from txh2session.testing import FramePeer, connectedSessions, requestFields
+from txh2session.websocket import WebSocket, openWebSocket
+
+EXTENDED = Settings(enableConnectProtocol=True)
 
 WINDOW = 65535
 """What a client that says nothing about windows can receive (RFC 9113 section 6.9.2)."""
@@ -142,12 +147,46 @@ class PageTests(DemoCase):
 
     def test_selfContained(self) -> None:
         """
-        The page loads nothing from elsewhere, and nothing of its template is left over.
+        The page and its files load nothing from elsewhere, and nothing of its template is left over.
         """
-        text = self.ask("/").text
-        self.assertEqual(re.findall(r"https?:|src=|@import|url\(|\$\w+", text), [])
-        links = re.findall(r'href="([^"]*)"', text)
+        page, style, script = (self.ask(path).text for path in ("/", "/page.css", "/page.js"))
+        for text in (page, style, script):
+            self.assertEqual(re.findall(r"https?://|@import|url\(|\bimport\b", text), [])
+        self.assertEqual(re.findall(r"\$\w+", page), [])
+        links = re.findall(r'(?:href|src)="([^"]*)"', page)
         self.assertEqual([each for each in links if not each.startswith(("/", "data:"))], [])
+
+    def test_assets(self) -> None:
+        """
+        What the page loads is there, with its type.
+        """
+        for path, kind in (("/page.css", "text/css; charset=utf-8"), ("/page.js", "text/javascript; charset=utf-8")):
+            response = self.ask(path)
+            self.assertEqual((response.status, response.heads[0]["content-type"]), (200, kind))
+            self.assertTrue(response.body)
+
+    def test_policy(self) -> None:
+        """
+        The page may do only what it does: its policy names no source but the server, and nothing in it is inline.
+        """
+        response = self.ask("/")
+        policy = dict(each.strip().split(" ", 1) for each in response.heads[0]["content-security-policy"].split(";"))
+        self.assertEqual(policy["default-src"], "'none'")
+        self.assertEqual({policy[name] for name in ("script-src", "style-src", "connect-src")}, {"'self'"})
+        self.assertEqual(re.findall(r"<style|<script>|style=|\bon\w+=", response.text), [])
+
+    def test_labels(self) -> None:
+        """
+        Every part of the page and every control has a name, and what a script looks for is there.
+        """
+        page, script = self.ask("/").text, self.ask("/page.js").text
+        ids = re.findall(r'id="([^"]+)"', page)
+        self.assertEqual(len(ids), len(set(ids)))
+        named = re.findall(r'(?:aria-labelledby|for)="([^"]+)"', page)
+        wanted = re.findall(r"\$\('([\w-]+)'\)", script)
+        self.assertEqual((set(named) | set(wanted)) - set(ids), set())
+        for tag in re.findall(r"<(?:section|article|progress|svg)\b[^>]*>", page):
+            self.assertIn("aria-label", tag)
 
     def test_links(self) -> None:
         """
@@ -179,11 +218,14 @@ class PageTests(DemoCase):
                 "/trailers",
                 "/early-hints",
                 "/session",
+                "/live?seconds=S",
+                "/drip/N",
                 "/destroy?code=N",
                 "/goaway?code=N",
                 "/reset?code=N",
                 "/slow?seconds=S",
                 "/connect-echo",
+                "/ws",
             ],
         )
 
@@ -297,7 +339,19 @@ class HeadTests(DemoCase):
         """
         The answer to HEAD has the headers of the answer to GET, and no body.
         """
-        paths = ["/", "/hello", "/bytes/100000", "/trailers", "/early-hints", "/slow?seconds=2", "/unread?seconds=1"]
+        paths = [
+            "/",
+            "/hello",
+            "/page.js",
+            "/live?seconds=1",
+            "/drip/3",
+            "/ws",
+            "/bytes/100000",
+            "/trailers",
+            "/early-hints",
+            "/slow?seconds=2",
+            "/unread?seconds=1",
+        ]
         for path in [*paths, "/session", "/echo", "/discard", "/goaway", "/nope", "/bytes/x"]:
             heads = []
             for method in ("HEAD", "GET"):
@@ -687,12 +741,191 @@ class SessionTests(DemoCase):
         self.assertEqual(self.peer.take(), [])
 
 
+class WatchTests(DemoCase):
+    """
+    The routes that stream as time goes.
+    """
+
+    def lines(self, streamID: int) -> list[dict[str, Any]]:
+        """
+        Take the lines that have come.
+        """
+        self.taken = self.response(streamID)
+        return [json.loads(line) for line in self.taken.body.splitlines()]
+
+    def test_live(self) -> None:
+        """
+        C{/live} tells twice a second of the session and its open streams, until the time is over.
+        """
+        waiting = self.open("/slow?seconds=50", "POST")
+        streamID = self.open("/live?seconds=1")
+        found = []
+        for _ in range(3):
+            self.answerPings()
+            found += self.lines(streamID)
+            self.clock.advance(0.5)
+        self.assertEqual(len(found), 3)
+        self.assertTrue(self.taken.ended)
+        for facts in found:
+            self.assertEqual(facts["peer"], "127.0.0.1:1")
+            self.assertEqual(set(facts["statistics"]), set(self.session.statistics._fields))
+            self.assertEqual(
+                [(each["id"], each["method"], each["path"]) for each in facts["streams"]],
+                [(waiting, "POST", "/slow?seconds=50"), (streamID, "GET", "/live?seconds=1")],
+            )
+        self.assertGreater(found[-1]["streams"][1]["bytesWritten"], 1000)
+
+    def test_liveEnds(self) -> None:
+        """
+        It ends when the session is to close, so that nobody has to wait for it.
+        """
+        streamID = self.open("/live")
+        self.answerPings()
+        closing = self.server.close()
+        self.answerPings()
+        self.clock.advance(0.5)
+        self.lines(streamID)
+        self.assertTrue(self.taken.ended)
+        self.clock.advance(1)
+        self.successResultOf(closing)
+
+    def test_liveForgets(self) -> None:
+        """
+        Streams that are over are forgotten, and so are sessions.
+        """
+        demo = Demo(self.clock)
+        self.server.streamReceived = demo.streamReceived
+        self.open("/live")
+        self.ask("/hello")
+        self.assertEqual([list(each) for each in demo._open.values()], [[1]])
+        self.peer.abort()
+        self.assertEqual(demo._open, {})
+
+    def test_drip(self) -> None:
+        """
+        C{/drip/3} is three lines, a quarter of a second apart.
+        """
+        streamID = self.open("/drip/3")
+        for number in (1, 2, 3):
+            self.clock.advance(0.2)
+            self.assertEqual(self.response(streamID).body, b"")
+            self.clock.advance(0.05)
+            response = self.response(streamID)
+            self.assertEqual(response.body, f"line {number} of 3\n".encode())
+        self.assertTrue(response.ended)
+        for path in ("/drip/1001", "/drip/x"):
+            self.assertEqual(self.ask(path).status, 400)
+
+
+class WebSocketTests(SynchronousTestCase):
+    """
+    C{/ws}.
+    """
+
+    def setUp(self) -> None:
+        """
+        Connect our client to the demo.
+        """
+        clock = Clock()
+        self.both = connectedSessions(Demo(clock).streamReceived, clock=clock, settings=EXTENDED)
+
+    def open(self) -> WebSocket:
+        """
+        Open a WebSocket.
+        """
+        opening = openWebSocket(self.both.client, "/ws")
+        self.both.pump()
+        return self.successResultOf(opening)
+
+    def test_echo(self) -> None:
+        """
+        What is sent comes back, and the end is in order.
+        """
+        webSocket = self.open()
+        for message in ("text", b"bytes", ""):
+            webSocket.send(message)
+            self.both.pump()
+            self.assertEqual(self.successResultOf(webSocket.receive()), message)
+        closing = webSocket.close()
+        self.both.pump()
+        self.successResultOf(closing)
+        self.both.advance(1)
+        self.assertEqual(self.both.client.state.localStreams, 0)
+
+    def test_leaves(self) -> None:
+        """
+        It is closed with 1001 when the server is to stop, which then does not wait.
+        """
+        webSocket = self.open()
+        closing = self.both.server.close()
+        self.both.pump()
+        self.both.advance(0.5)
+        self.assertEqual(webSocket.closeCode, 1001)
+        self.both.advance(2)
+        self.successResultOf(closing)
+
+    def test_cut(self) -> None:
+        """
+        A client that goes away leaves nothing behind, and nothing in the log.
+        """
+        self.open().abort()
+        self.open()
+        self.both.pump()
+        self.both.client.destroy()
+        self.both.pump()
+        self.both.advance(20)
+        self.assertEqual(self.both.clock.getDelayedCalls(), [])
+
+    def test_plain(self) -> None:
+        """
+        Without asking for a WebSocket there is none, nor for another protocol.
+        """
+        stream = self.both.client.request({":path": "/ws"})
+        self.both.pump()
+        self.assertEqual(self.successResultOf(stream.whenResponse()).status, 405)
+        other = openTunnel(self.both.client, "localhost", {":path": "/ws"}, "other")
+        self.both.pump()
+        self.assertEqual(self.failureResultOf(other, TunnelRefused).value.status, 404)
+        wrong = openTunnel(self.both.client, "localhost", {":path": "/ws"}, "websocket")
+        self.both.pump()
+        self.assertEqual(self.failureResultOf(wrong, TunnelRefused).value.status, 400)
+
+    def test_withoutExtra(self) -> None:
+        """
+        Without wsproto the demo works, and C{/ws} names the extra.
+        """
+        program = (
+            "import sys; sys.modules['wsproto'] = None\n"
+            "from txh2session import Settings\n"
+            "from txh2session.demo import Demo\n"
+            "from txh2session.testing import connectedSessions\n"
+            "from twisted.internet.task import Clock\n"
+            "clock = Clock()\n"
+            "settings = Settings(enableConnectProtocol=True)\n"
+            "both = connectedSessions(Demo(clock).streamReceived, clock=clock, settings=settings)\n"
+            "for headers in ({':path': '/ws'}, {':method': 'CONNECT', ':protocol': 'websocket', ':path': '/ws'}):\n"
+            "    stream = both.client.request(headers, endStream=True)\n"
+            "    both.pump()\n"
+            "    print(stream.headers.status, stream.read().result.decode(), end='')\n"
+        )
+        run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+        self.assertEqual(run.stderr, "")
+        lines = run.stdout.splitlines()
+        self.assertEqual(len(lines), 2)
+        for line in lines:
+            self.assertTrue(line.startswith("501 "), line)
+            self.assertIn("pip install 'txh2session[websocket]'", line)
+
+
 class LeavingTests(DemoCase):
     """
     A client that goes away leaves nothing behind: no call that waits, nothing in the log, which trial looks at.
     """
 
-    paths = ("/slow?seconds=60", "/unread?seconds=60", "/session", "/echo", "/discard", "/bytes/1000000")
+    paths = (
+        *("/slow?seconds=60", "/unread?seconds=60", "/session", "/live", "/drip/100"),
+        *("/echo", "/discard", "/bytes/1000000"),
+    )
 
     def test_reset(self) -> None:
         """

@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 from unittest import SkipTest
 
 from twisted.internet import reactor as _reactor
@@ -29,6 +29,7 @@ COMPULSORY = "TXH2SESSION_REQUIRE_PEERS"
 """The environment variable that makes a missing peer a failure."""
 
 _PACKAGES = {
+    "chromium": "chromium",
     "curl": "curl",
     "h2load": "nghttp2-client",
     "nghttp": "nghttp2-client",
@@ -36,6 +37,8 @@ _PACKAGES = {
     "node": "nodejs",
 }
 """The packages of Debian and Ubuntu with the programs."""
+
+_OTHER_NAMES = {"chromium": ("chromium-browser", "google-chrome")}
 
 _KEPT = 4 * 1024 * 1024
 """How much of a program's output is kept, in characters: the last of it."""
@@ -52,13 +55,14 @@ def find(name: str) -> str:
     """
     # nghttpd is in a folder of the administrator's on some systems.
     folders = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
-    path = shutil.which(name, path=folders)
-    if path is None:
-        missing(f"{name} is not here: install {_PACKAGES[name]}")
-    return path
+    for each in (name, *_OTHER_NAMES.get(name, ())):
+        path = shutil.which(each, path=folders)
+        if path is not None:
+            return path
+    missing(f"{name} is not here: install {_PACKAGES[name]}")
 
 
-def missing(message: str) -> Any:
+def missing(message: str) -> NoReturn:
     """
     Say what is missing: skip the test, or fail it where peers are compulsory.
     """

@@ -5,6 +5,7 @@ What the routes have in common: reading a request's path and query, answering wi
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from urllib.parse import parse_qs
 
 from twisted.internet.defer import Deferred
@@ -32,13 +33,17 @@ class Request:
     @ivar stream: the stream it came on.
     @ivar headers: its headers.
     @ivar name: the first segment of its path.
+    @ivar streams: the open streams of its session, this one included, by their ids.
     @ivar argument: what stands behind the path's second slash, L{None} where there is none.
     """
 
-    __slots__ = ("_clock", "_query", "argument", "headers", "name", "stream")
+    __slots__ = ("_clock", "_query", "argument", "headers", "name", "stream", "streams")
 
-    def __init__(self, stream: ServerStream, headers: Headers, clock: IReactorTime) -> None:
+    def __init__(
+        self, stream: ServerStream, headers: Headers, clock: IReactorTime, streams: Mapping[int, ServerStream]
+    ) -> None:
         self.stream = stream
+        self.streams = streams
         self.headers = headers
         self._clock = clock
         # OPTIONS may have a star for a path and CONNECT has none (RFC 9113 sections 8.3.1 and 8.5): no route is named so.

@@ -10,28 +10,27 @@ from __future__ import annotations
 import hashlib
 import html
 import json
-from collections.abc import Callable, Coroutine
-from dataclasses import fields
+from collections.abc import Callable, Coroutine, Mapping
 from importlib.resources import files
 from string import Template
 from typing import Any, NamedTuple, TypeAlias
 
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
 import txh2session
-from txh2session import ErrorCode, Headers, PingCancelled, ServerStream, Settings, acceptTunnel
+from txh2session import ErrorCode, Headers, ServerSession, ServerStream, acceptTunnel
+from txh2session.demo.facts import address, measure, sessionFacts, watch
 from txh2session.demo.request import BadRequest, Request
+from txh2session.demo.sockets import echoMessages, refusePlain
 
 Answer: TypeAlias = "Callable[[Request], Coroutine[Deferred[object], object, None] | None]"
 """A route's function."""
 
 _LARGEST_BODY = 2**31
 _CHUNK = bytes(64 * 1024)
-_PING_SECONDS = 5.0
 
 
 class Route(NamedTuple):
@@ -76,19 +75,44 @@ class Demo:
         @param clock: what the routes that wait tell the time by.
         """
         self._clock = clock
+        self._open: dict[ServerSession, dict[int, ServerStream]] = {}
+
+    def _opened(self, stream: ServerStream) -> Mapping[int, ServerStream]:
+        """
+        Note a stream until it is closed.
+
+        @return: the open streams of its session, by their ids.
+        """
+        session, streamID = stream.session, stream.id
+        assert streamID is not None  # it has come from the client
+        streams = self._open.setdefault(session, {})
+        streams[streamID] = stream
+
+        def closed(result: object) -> None:
+            del streams[streamID]
+            if not streams:
+                self._open.pop(session, None)
+
+        stream.whenClosed().addBoth(closed)
+        return streams
 
     def streamReceived(self, stream: ServerStream, headers: Headers) -> Deferred[None] | None:
         """
         Answer a request; see L{Server<txh2session.Server>}.
         """
-        request = Request(stream, headers, self._clock)
+        request = Request(stream, headers, self._clock, self._opened(stream))
         route = ROUTES.get(request.name)
         if ":protocol" in headers:
             # Extended CONNECT (RFC 8441); plain CONNECT has no path, and would make a proxy of this.
             if headers.path == "/connect-echo":
                 acceptTunnel(stream, EchoTunnel())
                 return None
+            if headers.path == "/ws" and headers[":protocol"] == "websocket":
+                return _run(request, echoMessages(request))
             route = None
+        elif request.argument is None and request.name in _ASSETS:
+            _sendAsset(request)
+            return None
         if route is None or (request.argument is None) == route.path.endswith("/N"):
             request.answer("there is nothing here; / lists what there is\n", 404)
             return None
@@ -146,14 +170,46 @@ def index(request: Request) -> None:
     Say what is here.
     """
     rows = [f"<tr><td>{_link(route)}<td>{html.escape(route.summary)}" for route in ROUTES.values()]
-    page = Template(files("txh2session.demo").joinpath("index.html").read_text("utf-8"))
+    page = Template(_read("index.html"))
+    session = request.stream.session
     text = page.substitute(
         version=txh2session.__version__,
-        protocol=request.stream.session.alpnProtocol,
+        protocol=session.alpnProtocol,
+        peer=address(session.getPeer()),
         stream=request.stream.id,
         routes="\n".join(rows),
     )
-    request.answer(text, contentType="text/html; charset=utf-8")
+    body = text.encode()
+    request.stream.respond(
+        {
+            ":status": 200,
+            "content-type": "text/html; charset=utf-8",
+            "content-length": len(body),
+            "content-security-policy": _POLICY,
+            "cache-control": "no-store",
+        }
+    )
+    request.stream.end(body)
+
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
+
+_ASSETS = {"page.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8"}
+"""What the page loads, with its type."""
+
+
+def _read(name: str) -> str:
+    return files("txh2session.demo").joinpath(name).read_text("utf-8")
+
+
+def _sendAsset(request: Request) -> None:
+    """
+    Answer with one of the page's files.
+    """
+    request.answer(_read(request.name), contentType=_ASSETS[request.name])
 
 
 def _link(route: Route) -> str:
@@ -247,43 +303,35 @@ async def session(request: Request) -> None:
     """
     Tell the facts of a session, after a PING that measures the round trip.
     """
-    session = request.stream.session
-    try:
-        await session.ping(timeout=_PING_SECONDS)
-    except PingCancelled:
-        pass  # then the snapshot has the time of the PING before, if there was one
-    certificate = session.peerCertificate
-    facts = {
-        "alpnProtocol": session.alpnProtocol,
-        "encrypted": session.encrypted,
-        "peer": _address(session.getPeer()),
-        "host": _address(session.getHost()),
-        "peerCertificate": certificate and certificate.to_cryptography().subject.rfc4514_string(),
-        "streamID": request.stream.id,
-        "state": session.state._asdict(),
-        "localSettings": _settings(session.localSettings),
-        "remoteSettings": _settings(session.remoteSettings),
-    }
+    await measure(request.stream)
+    facts = sessionFacts(request.stream)
     request.answer(json.dumps(facts, indent=2) + "\n", contentType="application/json")
 
 
-def _address(address: IAddress) -> str:
+@_route(
+    "/live?seconds=S", "/live?seconds=2", "The same with all open streams, a line twice a second for S seconds (3600)."
+)
+async def live(request: Request) -> None:
     """
-    Write an address as URLs do.
+    Tell the facts again and again.
     """
-    if isinstance(address, IPv6Address):
-        return f"[{address.host}]:{address.port}"
-    if isinstance(address, IPv4Address):
-        return f"{address.host}:{address.port}"
-    return str(address)
+    await watch(request, request.seconds(3600))
 
 
-def _settings(settings: Settings) -> dict[str, object]:
+@_route("/drip/N", "/drip/8", "N lines, one every quarter of a second; N is at most 1000.")
+async def drip(request: Request) -> None:
     """
-    Make of settings what JSON has a form for.
+    Stream what is not there yet.
     """
-    facts = {each.name: getattr(settings, each.name) for each in fields(settings)}
-    return {**facts, "customSettings": dict(settings.customSettings)}
+    left = request.number(1000)
+    stream = request.stream
+    stream.respond({"content-type": "text/plain; charset=utf-8", "cache-control": "no-store"})
+    if stream.headRequest:
+        return
+    for number in range(left):
+        await request.sleep(0.25)
+        await stream.send(f"line {number + 1} of {left}\n".encode())
+    stream.end()
 
 
 @_route("/destroy?code=N", "", "Destroys this session with error code N; without one, as if nothing were wrong.")
@@ -328,3 +376,11 @@ def connectEcho(request: Request) -> None:
     Tell those who come without CONNECT.
     """
     request.answer("this is a tunnel: come by extended CONNECT (RFC 8441)\n", 405)
+
+
+@_route("/ws", "", "A WebSocket that echoes its messages, for extended CONNECT (RFC 8441).")
+def webSocket(request: Request) -> None:
+    """
+    Tell those who come without CONNECT.
+    """
+    refusePlain(request)
