@@ -6,6 +6,7 @@
 const crypto = require('crypto');
 const fs = require('fs');
 const http2 = require('http2');
+const { frame, readFrames, deflate, inflate } = require('./websocket.js');
 
 const [url, action, certificate, argument] = process.argv.slice(2);
 const say = (event, facts = {}) => process.stdout.write(JSON.stringify({ event, ...facts }) + '\n');
@@ -134,6 +135,33 @@ const actions = {
     await once(stream, 'end');
     say('body', { text: await text(request('/hello')) });
     session.destroy();  // the close of the stream that was reset is not waited for: once, under load, it did not come
+  },
+  // A WebSocket with frames made by hand: the server's frames are told of as they come.
+  async webSocket() {
+    await once(session, 'remoteSettings');
+    const stream = session.request({
+      ':method': 'CONNECT', ':protocol': 'websocket', ':path': '/ws', 'sec-websocket-version': '13',
+      'sec-websocket-extensions': 'permessage-deflate; client_no_context_takeover; server_no_context_takeover',
+    });
+    const [headers] = await once(stream, 'response');
+    say('response', { status: headers[':status'], extensions: headers['sec-websocket-extensions'] });
+    readFrames(stream, ({ opcode, fin, rsv1, masked, payload }) => {
+      const plain = rsv1 ? inflate(payload) : payload;
+      say('frame', { opcode, fin, rsv1, masked, text: plain.toString('latin1', 0, 100), length: plain.length });
+    });
+    const send = (...facts) => stream.write(frame(facts[0], facts[1], { mask: true, ...facts[2] }));
+    send(1, 'h\u00e9llo');
+    send(2, Buffer.from([0, 1, 255]));
+    send(1, 'in ', { fin: false });
+    send(9, 'are you there?');
+    send(0, 'two parts');
+    send(1, deflate('pressed '.repeat(1000)), { rsv1: true });
+    send(2, Buffer.alloc(300000));
+    send(8, Buffer.from([0x0f, 0xa1, 0x62, 0x79, 0x65]));
+    await once(stream, 'end');
+    stream.end();
+    await once(stream, 'close');
+    say('streamClose', { rstCode: stream.rstCode });
   },
   // Ends of sessions
   async close() {

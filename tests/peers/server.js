@@ -5,6 +5,7 @@
 
 const fs = require('fs');
 const http2 = require('http2');
+const { frame, readFrames, deflate, inflate } = require('./websocket.js');
 
 const say = (event, facts = {}) => process.stdout.write(JSON.stringify({ event, ...facts }) + '\n');
 
@@ -25,7 +26,25 @@ function stream(target, left) {
 // The only connection's socket: a session does not let go of its own.
 let connection;
 
+// Echo a WebSocket's messages; say what came.
+function webSocket(s, headers) {
+  const offered = headers['sec-websocket-extensions'];
+  const chosen = 'permessage-deflate; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=12';
+  const extra = offered ? { 'sec-websocket-extensions': chosen } : {};
+  s.respond({ ':status': 200, 'sec-websocket-protocol': 'echo', ...extra });
+  readFrames(s, ({ opcode, fin, rsv1, masked, payload }) => {
+    const plain = rsv1 ? inflate(payload) : payload;
+    say('frame', { opcode, fin, rsv1, masked, length: plain.length });
+    if (opcode === 9) s.write(frame(10, payload));
+    else if (opcode === 8) s.end(frame(8, payload));
+    else if (plain.toString() === 'ping me') s.write(frame(9, 'pong?'));
+    else if (plain.toString() === 'close me') s.write(frame(8, Buffer.from([0x0f, 0xa2])));
+    else s.write(frame(opcode, rsv1 ? deflate(plain) : plain, { fin, rsv1 }));
+  });
+}
+
 const routes = {
+  '/ws': (s, query, headers) => webSocket(s, headers),
   '/hello': (s) => { s.respond({ ':status': 200, 'content-type': 'text/plain' }); s.end('hello world\n'); },
   '/bytes': (s, query) => { s.respond(); stream(s, Number(query.get('n'))); },
   '/echo': (s) => { s.respond(); s.pipe(s); },
@@ -87,9 +106,10 @@ const routes = {
 };
 
 const [certificate, key] = process.argv.slice(2);
+const settings = { enableConnectProtocol: true };
 const server = certificate
-  ? http2.createSecureServer({ cert: fs.readFileSync(certificate), key: fs.readFileSync(key) })
-  : http2.createServer();
+  ? http2.createSecureServer({ cert: fs.readFileSync(certificate), key: fs.readFileSync(key), settings })
+  : http2.createServer({ settings });
 server.on(certificate ? 'secureConnection' : 'connection', (socket) => { connection = socket; });
 server.on('session', (session) => {
   session.on('error', (error) => say('sessionError', { code: error.code, message: error.message }));

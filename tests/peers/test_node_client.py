@@ -55,6 +55,32 @@ class NodeClientTests(DemoCase):
         self.assertEqual(self.facts(happened, "streamClose"), [{"rstCode": 0}])
         self.assertNoErrors(happened)
 
+    async def test_webSocket(self) -> None:
+        """
+        Node opens a WebSocket by extended CONNECT: text, binary, fragments, a ping, compressed and long messages, a close.
+        """
+        happened = await self.node("webSocket")
+        (response,) = self.facts(happened, "response")
+        self.assertEqual(response["status"], 200)
+        self.assertIn("server_no_context_takeover", response["extensions"])
+        frames = self.facts(happened, "frame")
+        self.assertEqual([each["masked"] for each in frames], [False] * 7)
+        self.assertEqual(
+            [(each["opcode"], each["text"][:20], each["length"]) for each in frames if each["opcode"] != 10],
+            [
+                (1, "hÃ©llo", 6),
+                (2, "\0\1\xff", 3),
+                (1, "in two parts", 12),
+                (1, "pressed pressed pres", 8000),
+                (2, "\0" * 20, 300000),
+                (8, "\x0f\xa1", 2),
+            ],
+        )
+        self.assertIn("are you there?", [each["text"] for each in frames if each["opcode"] == 10])
+        self.assertTrue(frames[-3]["rsv1"])
+        self.assertEqual(self.facts(happened, "streamClose"), [{"rstCode": 0}])
+        self.assertNoErrors(happened)
+
     async def test_bothDirectionsAtOnce(self) -> None:
         """
         Each of fifty chunks is echoed before the next is sent.

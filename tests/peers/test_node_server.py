@@ -24,6 +24,7 @@ from txh2session import (
     StreamListener,
     StreamRefused,
 )
+from txh2session.websocket import Deflate, WebSocketClosed, openWebSocket
 
 
 class _Hints(StreamListener):
@@ -111,6 +112,26 @@ class NodeServerTests(ClientCase):
         self.assertEqual(seen[":scheme"], self.scheme)
         self.assertEqual(seen[":authority"], self.session.authority)
         self.assertEqual((seen["x-upper"], seen["x-list"], seen["x-n"]), ("Case", "one, two", "5"))
+
+    async def test_webSocket(self) -> None:
+        """
+        Node echoes our messages, compressed and not, answers pings, and closes in order, whoever begins.
+        """
+        for deflate in (Deflate(), None):
+            webSocket = await openWebSocket(self.session, "/ws", protocols=["echo"], deflate=deflate)
+            self.assertEqual((webSocket.subprotocol, webSocket.compressed), ("echo", deflate is not None))
+            for message in ("hüllo", b"\0\xff", "long " * 50_000, ""):
+                await webSocket.send(message)
+                self.assertEqual(await webSocket.receive(), message)
+            self.assertGreater(await webSocket.ping(), 0)
+            await webSocket.send("ping me")
+            await self.sees("frame", opcode=10, fin=True, rsv1=False, masked=True, length=5)
+            await webSocket.close(4001, "bye")
+            self.assertEqual(webSocket.closeCode, 4001)
+        webSocket = await openWebSocket(self.session, "/ws", protocols=["echo"])
+        await webSocket.send("close me")
+        error: WebSocketClosed = await self.assertFailure(webSocket.receive(), WebSocketClosed)
+        self.assertEqual((error.code, error.clean), (4002, False))
 
     async def test_bothDirectionsAtOnce(self) -> None:
         """
