@@ -106,6 +106,18 @@ class ClientTests(SynchronousTestCase):
         self.assertEqual(settings.settings[settings.ENABLE_PUSH], 0)
         self.assertEqual(settings.settings[settings.INITIAL_WINDOW_SIZE], 256 * 1024)
 
+    def test_endAtAnEmptyResponse(self) -> None:
+        """
+        Who ends a request when its response has come, which has no body, is told the end of that all the same.
+        """
+        stream = self.session.request({":method": "POST"})
+        body, trailers = stream.read(), stream.whenTrailers()
+        stream.whenResponse().addCallback(lambda _: stream.end())
+        self.peer.send(self.peer.response(1, end=True))
+        self.assertEqual(self.successResultOf(body), b"")
+        self.assertIsNone(self.successResultOf(trailers))
+        self.successResultOf(stream.whenClosed())
+
     def test_settingsInPieces(self) -> None:
         """
         A session is ready when the server's first SETTINGS are there, however they are cut, and keeps to its own limit

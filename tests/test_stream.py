@@ -17,7 +17,7 @@ from twisted.web.client import ResponseDone
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from tests.fixtures import Recorder, TwoSessions
+from tests.fixtures import Recorder, TwoSessions, note
 from txh2session import (
     BodyTooLong,
     ErrorCode,
@@ -126,6 +126,45 @@ class BothRoles(TwoSessions):
         self.streams[-1].respond()
         both.pump()
         return mine, theirs, both
+
+    def test_endInsideTheLastChunk(self) -> None:
+        """
+        Who ends its half while it is given the last bytes of the peer's is told that these were the last.
+        """
+        for way in ("protocol", "loop", "trailers"):
+            mine, theirs, both = self.pair()
+            log: list[Any] = []
+
+            class Ending(Sink):
+                """
+                Ends its stream at once.
+                """
+
+                def dataReceived(self, data: bytes) -> None:
+                    """End it."""
+                    mine.end()  # noqa: B023
+
+            async def loop() -> str:
+                async for _ in mine:  # noqa: B023
+                    mine.end()  # noqa: B023
+                return "done"
+
+            sink = Ending()
+            running = Deferred.fromCoroutine(loop()) if way == "loop" else None
+            waiting = mine.whenTrailers() if way == "trailers" else None
+            if way != "loop":
+                mine.deliverBody(sink)
+            note(log, "closed", mine.whenClosed())
+            theirs.end(b"last")
+            both.pump()
+            self.assertEqual(log, [("closed", None)])
+            if running is not None:
+                self.assertEqual(self.successResultOf(running), "done")
+            else:
+                assert sink.reason is not None
+                self.assertTrue(sink.reason.check(ResponseDone))
+            if waiting is not None:
+                self.assertIsNone(self.successResultOf(waiting))
 
     def test_interfaces(self) -> None:
         """

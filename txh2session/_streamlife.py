@@ -406,8 +406,6 @@ class StreamLife(Telling[StreamListener]):
         """
         Tell those who wait for the end of the peer's half.
         """
-        if self._finished:
-            return
         self._trailers = trailers
         if self._trailerWaiters is not None:
             self._trailerWaiters.fire(trailers)
@@ -425,6 +423,8 @@ class StreamLife(Telling[StreamListener]):
         """
         Both halves ended as they should.
         """
+        if self._receiving is not Receiving.ENDED:
+            self._ended(None)  # this side ended its half while it was given the peer's last bytes
         self._finish(ErrorCode.NO_ERROR, None, None)
 
     def _wasReset(self, code: int, initiator: Initiator, message: str) -> None:
