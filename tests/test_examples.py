@@ -242,6 +242,17 @@ class SmallExampleTests(ExampleTestCase):
         self.assertIn("client: got TUNNEL", printed)
         self.assertEqual(printed[-1], "client: the tunnel was refused with 403")
 
+    def test_chat(self) -> None:
+        """
+        Both members of a room hear what either says, and that one has gone.
+        """
+        printed = self.succeed("chat.py")
+        self.assertEqual(printed[0], "alice speaks chat")
+        for name in ("alice", "bob"):
+            heard = [line.removeprefix(f"{name} hears ") for line in printed if line.startswith(f"{name} hears ")]
+            self.assertEqual(heard[:2], ["alice: hello", "bob: hello, alice"])
+        self.assertEqual(printed[-2:], ["bob hears alice has gone", "bob has left with GOING_AWAY"])
+
     def test_everyExample(self) -> None:
         """
         Every program in C{examples/} is run by a test here.

@@ -189,6 +189,15 @@ class ProgramTests(TestCase):
         await self.main("Stream both ways")
         self.assertEqual(self.printed.getvalue(), "b'HALF A SENTENCE'\n<Headers x-mood: loud>\n")
 
+    async def test_webSockets(self) -> None:
+        """
+        A message comes back, and so does a ping.
+        """
+        await self.main("WebSockets")
+        first, second = self.printed.getvalue().splitlines()
+        self.assertEqual(first, "over HTTP/2")
+        self.assertRegex(second, r"^round trip: [\d.e-]+ seconds$")
+
     async def test_errors(self) -> None:
         """
         Errors say what happened, who did it and whether to try again.
@@ -236,7 +245,8 @@ class ProgramTests(TestCase):
         """
         There is no Python in the README that no test here runs.
         """
-        run = {"A server", "A client", "Stop without losing a request", "Stream both ways", "When things go wrong"}
+        run = {"A server", "A client", "Stop without losing a request", "Stream both ways", "WebSockets"}
+        run.add("When things go wrong")
         found = blocks("python")
         self.assertEqual(set(found), run | {"See the frames", "Test your own code"})
         self.assertEqual([title for title, each in found.items() if len(each) > 1], [])

@@ -1639,6 +1639,19 @@ class ClientTests(MessageCases, WebSocketCase):
 
     role = "client"
 
+    def test_oursToTheEnd(self) -> None:
+        """
+        Between two ends of ours a close ends both loops, whoever begins, and the message that is waited for.
+        """
+        for first in (0, 1):
+            *ends, both = self.pair()
+            closing_, waiting = ends[first].close(), [each.receive() for each in ends]
+            both.pump()
+            self.successResultOf(closing_)
+            for each in waiting:
+                self.assertTrue(self.failureResultOf(each, WebSocketClosed).value.clean)
+            self.assertNothingLeft(both)
+
     def test_manyOnOneSession(self) -> None:
         """
         Several WebSockets share a session with requests, and do not hold each other up.
