@@ -44,7 +44,7 @@ FLOORS = (
     ("roles", {"server", "client", "connecting"}),
     (
         "inside streams",
-        {"_transport", "tunnel", "_wsproto", "_deflate", "_framing", "_websocket", "websocket"},
+        {"_transport", "tunnel", "_wsproto", "_deflate", "_framing", "_websocket", "websocket", "twistedwebsocket"},
     ),
     ("public names", {""}),
     (
