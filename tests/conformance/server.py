@@ -375,7 +375,12 @@ KINDS = [
         "paddingBeyondTheWindow",
         "6.9.1",
         EndsConnection(W, 3),
-        lambda p: [p.post(3, "/hold"), *(p.data(3, b"x", padding=255) for _ in range(256))],
+        # The bodies alone would fit.
+        lambda p: [
+            p.post(3, "/hold"),
+            *(p.data(3, b"x" * 16000) for _ in range(4)),
+            p.data(3, b"x" * 1400, padding=255),
+        ],
         Settings(initialWindowSize=65535),
         Limits(maxStreamWindow=65535),
     ),
