@@ -50,8 +50,9 @@ FLOORS = (
     (
         "on top",
         {
-            *("_pipe", "_framespeaker", "_framepeer", "_wirepeer", "testing", "tap"),
-            *("demo", "demo.facts", "demo.request", "demo.routes", "demo.sockets"),
+            *("_pipe", "_framespeaker", "_framepeer", "_wirepeer", "testing", "tap", "demo"),
+            *("demo.facts", "demo.request", "demo.routes", "demo.sockets", "_upload", "_requests", "_http1"),
+            *("web",),
         },
     ),
 )
