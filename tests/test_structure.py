@@ -52,7 +52,7 @@ FLOORS = (
         {
             *("_pipe", "_framespeaker", "_framepeer", "_wirepeer", "testing", "tap", "demo"),
             *("demo.facts", "demo.request", "demo.routes", "demo.sockets", "_upload", "_requests", "_http1"),
-            *("web",),
+            *("web", "_roots"),
         },
     ),
 )

@@ -30,7 +30,6 @@ from twisted.internet.interfaces import (
 )
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.python.usage import Options as _Options
 from twisted.python.usage import UsageError
 
 from txh2session import (
@@ -42,7 +41,9 @@ from txh2session import (
     developmentCertificate,
     serverContextFactory,
 )
+from txh2session._roots import CannotFind, SiteOptions, makeSite
 from txh2session.demo import Demo
+from txh2session.web import wrapSite
 
 _log = Logger()
 
@@ -97,16 +98,18 @@ class Address:
         return ("127.0.0.1", "::1") if self.host == "localhost" else (self.host,)
 
 
-class Options(_Options):
+class Options(SiteOptions):
     """
     The options of C{twistd h2session}.
     """
 
     synopsis = "[options]"
     longdesc = (
-        "Serve a demonstration of HTTP/2 sessions, by default on https://localhost:8443 and http://localhost:8080. "
+        "Serve a demonstration of HTTP/2 sessions, or what --path, --class or --wsgi name, by default on "
+        "https://localhost:8443 and http://localhost:8080. "
         "Given any of --https, --http and --listen, only what they name is served. "
-        "HTTP/2 is all it speaks: over TLS with ALPN, in clear text with prior knowledge."
+        "It speaks HTTP/2, over TLS with ALPN and in clear text with prior knowledge; "
+        "what is not the demonstration is there for HTTP/1.1 too."
     )
     optParameters = [
         ["https", None, None, "Serve TLS on [HOST:]PORT; HOST is localhost unless given, and port 0 is any free one."],
@@ -166,6 +169,7 @@ class Options(_Options):
         """
         Read the values.
         """
+        super().postOptions()
         for name in ("https", "http"):
             if self[name] is not None:
                 self[name] = _address(f"--{name}", self[name])
@@ -395,17 +399,12 @@ def makeService(options: Options, reactor: Any = None) -> H2SessionService:
 
     @param reactor: what runs it; the one that Twisted has installed if not given.
 
-    @raise CannotServe: if a certificate, a key or an endpoint cannot be used.
+    @raise CannotServe: if a certificate, a key, an endpoint or what is to be served cannot be used.
     """
     if reactor is None:
         from twisted.internet import reactor
 
-    server = Server(
-        Demo(reactor).streamReceived,
-        settings=Settings(maxConcurrentStreams=options["max-concurrent-streams"], enableConnectProtocol=True),
-        timeouts=Timeouts(idle=options["idle-timeout"]),
-        frameLog=_frameLog(options),
-    )
+    server = _server(options, reactor)
     places: list[_Place] = []
     if options["https"] is not None:
         tls, trust = _tls(options["certificate"], options["private-key"], options["key-log"])
@@ -419,6 +418,22 @@ def makeService(options: Options, reactor: Any = None) -> H2SessionService:
         places.append(_AddressPlace(reactor, options["http"], None, ["curl", "--http2-prior-knowledge"]))
     places.extend(_EndpointPlace(each, _endpoint(reactor, each)) for each in options["listen"])
     return H2SessionService(reactor, server, places, options["grace"])
+
+
+def _server(options: Options, reactor: Any) -> Server:
+    """
+    Make the server of a site, or of the demonstration.
+    """
+    try:
+        site = makeSite(options, reactor)
+    except CannotFind as error:
+        raise CannotServe(error) from error
+    settings = Settings(maxConcurrentStreams=options["max-concurrent-streams"], enableConnectProtocol=site is None)
+    timeouts = Timeouts(idle=options["idle-timeout"])
+    frameLog = _frameLog(options)
+    if site is not None:
+        return wrapSite(site, settings=settings, timeouts=timeouts, frameLog=frameLog)
+    return Server(Demo(reactor).streamReceived, settings=settings, timeouts=timeouts, frameLog=frameLog)
 
 
 def _tls(

@@ -10,9 +10,9 @@ from typing import Any
 from tests.peers.case import MIB, DemoCase, jsonLines
 
 
-class NodeClientTests(DemoCase):
+class NodeCase(DemoCase):
     """
-    Over TLS, and in clear text below.
+    Runs Node against our server.
     """
 
     peers = ("node",)
@@ -43,6 +43,12 @@ class NodeClientTests(DemoCase):
         """
         for event in ("sessionError", "streamError", "aborted", "failed"):
             self.assertEqual(self.facts(happened, event), [], happened)
+
+
+class NodeClientTests(NodeCase):
+    """
+    Over TLS, and in clear text below.
+    """
 
     # Streams
 
