@@ -598,6 +598,23 @@ class EndTests(WebCase):
             self.assertFalse(both.client.closed)
             request.transport.loseConnection()  # is nobody's any more
 
+    def test_timeout(self) -> None:
+        """
+        C{setTimeout} of a request's channel cuts an answer on which nothing happens, and can be taken back.
+        """
+        both, stream, request, told = self.waiting()
+        self.assertIsNone(request.channel.setTimeout(5))
+        both.advance(4)
+        request.channel.resetTimeout()
+        both.advance(4)
+        self.assertEqual(request.channel.setTimeout(None), 5)
+        both.advance(50)
+        self.assertEqual(told, [])
+        request.channel.setTimeout(5)
+        both.advance(5)
+        self.assertEqual(self.failureResultOf(stream.read(), StreamError).value.code, ErrorCode.INTERNAL_ERROR)
+        told[0].trap(ConnectionLost)
+
     def test_loseConnectionFinished(self) -> None:
         """
         C{loseConnection} after C{finish} lets the answer arrive, as over HTTP/1.1.

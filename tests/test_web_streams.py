@@ -194,6 +194,7 @@ class StreamTests(WebCase):
         trailers = self.successResultOf(stream.whenTrailers())
         assert trailers is not None
         self.assertEqual(trailers["x-checksum"], "7")
+        self.assertFalse(setTrailers(requests[0], {"x": "y"}))
         found = streamOf(requests[0])
         assert found is not None
         self.assertEqual((found.id, found.closed), (1, True))

@@ -7,7 +7,7 @@ for a stream.  The channel is the request's C{transport} too, and stays so after
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from twisted.internet.error import ConnectionLost
@@ -51,11 +51,13 @@ class RequestChannel(StreamListener):
     @ivar request: the request, until it has finished or its stream has ended.
     @ivar trailers: what follows the body when the request finishes.
     @ivar spooled: whether the upload is stored for the request, rather than left to the resource.
+    @ivar timeOut: what C{setTimeout} was given last.
     """
 
     request: http.Request | None = None
     trailers: HeadersLike | None = None
     spooled = False
+    timeOut: float | None = None
     _begun = False
     _mute = False
     _writes = 0
@@ -65,7 +67,7 @@ class RequestChannel(StreamListener):
         self.stream = stream
         self.site: Any = site  # or what stands in for it
         self.factory = site
-        stream.addListener(self)
+        self._leave: Callable[[], None] | None = stream.addListener(self)
 
     @property
     def transport(self) -> RequestChannel:
@@ -167,6 +169,24 @@ class RequestChannel(StreamListener):
         The same as L{loseConnection}.
         """
         self.loseConnection()
+
+    def setTimeout(self, period: float | None) -> float | None:
+        """
+        Cut the answer when nothing was sent or received for so many seconds, as
+        L{TimeoutMixin<twisted.protocols.policies.TimeoutMixin>} does with a connection; L{None} is for ever, which it is at
+        first.
+
+        @return: what it was before.
+        """
+        before, self.timeOut = self.timeOut, period
+        self.stream.setTimeout(period or 0)
+        return before
+
+    def resetTimeout(self) -> None:
+        """
+        Begin that time again.
+        """
+        self.stream.setTimeout(self.timeOut or 0)
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         """
@@ -272,11 +292,21 @@ class RequestChannel(StreamListener):
     # -----------------------------------------------------------------------------------------------------------------
     # What the stream tells
 
+    def timedOut(self, stream: Stream) -> None:
+        """
+        End the time that C{setTimeout} gave.
+        """
+        if self.timeOut:
+            self.loseConnection()
+
     def streamClosed(self, stream: Stream, error: Exception | None) -> None:
         """
         Tell a request that has not finished.  If its answer is whole all the same, because it has no body, it will finish;
         if it was sent on the stream itself, it finishes now.  Else its connection is lost, as far as it can know.
         """
+        leave, self._leave = self._leave, None
+        if leave is not None:
+            leave()  # so that the two do not hold one another
         request = self.request
         if request is None:
             return

@@ -38,6 +38,9 @@ class IStreamingResource(IResource):
     Over HTTP/1.1, and behind resources that find it late (C{guard}'s, say), C{render} is called when the upload is whole,
     and C{uploadOf(request)} gives what was stored: the same code serves both.
 
+    How long the client may take, and how much it may send, is the resource's to bound: C{streamOf(request).setTimeout},
+    C{uploadOf(request).read(limit)}.
+
     There is no method to add: declare it with C{@implementer(IStreamingResource)} on a C{Resource}.
     """
 

@@ -117,7 +117,8 @@ def wrapSite(
     @param bodyLimit: how many bytes an upload over HTTP/2 may have that is stored for its resource; a longer one is refused
         with 413.  L{None} is for no bound, as C{twisted.web} has none.  An L{IStreamingResource} bounds its own.
     @param connectReceived: called with the streams of CONNECT requests, as the C{streamReceived} of L{Server
-        <txh2session.Server>}: for tunnels and WebSockets.  Without it they are refused with 405.
+        <txh2session.Server>}: for tunnels and, with C{Settings(enableConnectProtocol=True)}, WebSockets.  Without it
+        they are refused with 405.
     @param options: what L{Server<txh2session.Server>} takes besides: C{settings}, C{limits}, C{timeouts} (by default those
         of L{Timeouts<txh2session.Timeouts>} with the site's C{timeOut} for C{idle}), C{listener}, C{origins}, C{clock}.
 
@@ -157,10 +158,10 @@ def setTrailers(request: IRequest, headers: HeadersLike) -> bool:
     """
     Have header fields follow the body when the request finishes (RFC 9113 section 8.1).
 
-    @return: whether they will; C{twisted.web} sends none over HTTP/1.1.
+    @return: whether they will; C{twisted.web} sends none over HTTP/1.1, and nothing follows a request that is over.
     """
     channel = getattr(request, "transport", None)
-    if not isinstance(channel, RequestChannel):
+    if not isinstance(channel, RequestChannel) or channel.request is None:
         return False
     channel.trailers = headers
     return True
