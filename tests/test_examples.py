@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from subprocess import PIPE, CompletedProcess, Popen, run
 from threading import Timer
+from urllib.request import urlopen
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -233,6 +234,24 @@ class SmallExampleTests(ExampleTestCase):
             self.assertRegex(failed.stderr, r"\Athe upload failed: .*INTERNAL_ERROR \(2\) \(processed: None\)\n\Z")
         server.terminate()
         server.rest()
+
+    def test_site(self) -> None:
+        """
+        A site answers HTTP/2 and HTTP/1.1 on one port, serves a folder and counts an upload.
+        """
+        folder = self.mktemp()
+        os.mkdir(folder)
+        Path(folder, "file").write_bytes(b"x" * 300_001)
+        server = self.start("site.py", folder, "0")
+        url = server.lineWith(r"^(http://localhost:\d+)$").group(1)
+        self.assertEqual(self.succeed("client.py", f"{url}/")[-1], "asked by HTTP/2")
+        with urlopen(f"{url}/", timeout=SECONDS) as answer:
+            self.assertEqual(answer.read(), b"asked by HTTP/1.1\n")
+        with urlopen(f"{url}/files/file", timeout=SECONDS) as answer:
+            self.assertEqual(len(answer.read()), 300_001)
+        self.assertEqual(self.succeed("upload.py", os.path.join(folder, "file"), f"{url}/upload"), ["200 300001", ""])
+        server.terminate()
+        self.assertEqual(server.rest(), (0, "", ""))
 
     def test_tunnel(self) -> None:
         """

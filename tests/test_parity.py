@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from twisted.trial.unittest import SynchronousTestCase
 
 import txh2session
-from txh2session import snapshots
+from txh2session import snapshots, web
 from txh2session.testing import connectedSessions
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -293,7 +293,7 @@ class NameTests(SynchronousTestCase):
             "server": [sessions.server],
             "headers": [streams[0].headers],
         }
-        for module in (txh2session, snapshots):
+        for module in (txh2session, snapshots, web):
             for name, value in vars(module).items():
                 if not name.startswith("_") and (inspect.isclass(value) or inspect.isfunction(value)):
                     self.owners.setdefault(name, [value])

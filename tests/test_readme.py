@@ -23,7 +23,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 from zope.interface import directlyProvides, providedBy
 
 import txh2session
-from txh2session import snapshots, testing
+from txh2session import snapshots, testing, web
 from txh2session.testing import connectedSessions
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -166,6 +166,29 @@ class ProgramTests(TestCase):
         self.assertRegex(lines[-1], r"^round trip: [\d.e-]+ seconds$")
         await self.stop(serving)
 
+    async def test_site(self) -> None:
+        """
+        The site answers by HTTP/2.
+        """
+        servers = self.servers
+
+        class RememberedSite(web.SiteServer):
+            """
+            The same for a server of a site.
+            """
+
+            def __init__(self, *arguments: Any, **named: Any) -> None:
+                super().__init__(*arguments, **named)
+                servers.append(self)
+
+        self.patch(web, "SiteServer", RememberedSite)
+        serving = self.start("A twisted.web site")
+        trust = txh2session.clientContextFactory(trustRoot=txh2session.developmentCertificate().certificatePath)
+        session = await txh2session.connect(self.reactor, "https://localhost:8443", contextFactory=trust)
+        self.assertEqual(await session.request().read(), b"asked by HTTP/2\n")
+        await session.close()
+        await self.stop(serving)
+
     async def test_stop(self) -> None:
         """
         A request that is under way when the reactor stops is answered to its end.
@@ -247,6 +270,7 @@ class ProgramTests(TestCase):
         """
         run = {"A server", "A client", "Stop without losing a request", "Stream both ways", "WebSockets"}
         run.add("When things go wrong")
+        run.add("A twisted.web site")
         found = blocks("python")
         self.assertEqual(set(found), run | {"See the frames", "Test your own code"})
         self.assertEqual([title for title, each in found.items() if len(each) > 1], [])
@@ -305,7 +329,7 @@ class NamesTests(SynchronousTestCase):
             "server": [sessions.server],
             "headers": [streams[0].headers],
         }
-        for module in (txh2session, snapshots, testing):
+        for module in (txh2session, snapshots, testing, web):
             for name, value in vars(module).items():
                 if inspect.isclass(value) or inspect.isfunction(value):
                     self.known.setdefault(name, [value])

@@ -554,6 +554,31 @@ class EndTests(WebCase):
         both.pump()
         self.assertEqual(self.successResultOf(stream.read()), b"begun")
 
+    def test_writing(self) -> None:
+        """
+        Writing nothing sends the headers; writing after C{finish} raises, and a second C{finish} warns.
+        """
+        requests: list[Any] = []
+        both = self.serve(lambda request: requests.append(request) or server.NOT_DONE_YET)
+        stream = both.client.request()
+        both.pump()
+        (request,) = requests
+        request.setResponseCode(203)
+        both.pump()
+        self.assertNoResult(stream.whenResponse())
+        self.assertFalse(request.startedWriting)
+        request.write(b"")
+        both.pump()
+        self.assertEqual(self.successResultOf(stream.whenResponse()).status, 203)
+        self.assertTrue(request.startedWriting)
+        request.finish()
+        with self.assertRaises(RuntimeError):
+            request.write(b"more")
+        request.finish()
+        self.assertEqual(len(self.flushWarnings()), 1)
+        both.pump()
+        self.assertEqual(self.successResultOf(stream.read()), b"")
+
     def test_reset(self) -> None:
         """
         A client that resets the stream ends the request as one that closes the connection does over HTTP/1.1.

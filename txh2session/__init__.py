@@ -4,8 +4,8 @@ HTTP/2 for Twisted with the session in the user's hands.
 Servers start at L{Server}, clients at L{connect}.  Both deal in sessions (L{ServerSession}, L{ClientSession}), one for each
 connection, and streams (L{ServerStream}, L{ClientStream}), one for each request.
 
-The names listed in C{__all__} are the public ones; what has a leading underscore, or stands in another module only, may
-change without notice.
+The names listed in C{__all__} are the public ones, and those of L{txh2session.testing} and L{txh2session.web}; what has a
+leading underscore, or stands in another module only, may change without notice.
 """
 
 from txh2session.client import ClientSession, ClientStream
