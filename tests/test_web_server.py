@@ -121,6 +121,7 @@ class SiteServerTests(WebCase):
 
         wrapped, site = self.logging(answer)
         self.fetch(connectedSessions(wrapped.streamReceived, clock=self.clock), {})
+        self.clock.advance(0)
         self.assertIn('"GET / HTTP/2" 203 3 ', site.log_.lines[0])
         wrapped.doStop()
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable
+from gzip import decompress
+from pathlib import Path
 from typing import Any
 
 from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
@@ -14,10 +16,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
-from twisted.web import server
+from twisted.web import server, static
 from twisted.web.client import ResponseDone
 from twisted.web.guard import BasicCredentialFactory, HTTPAuthSessionWrapper
-from twisted.web.resource import Resource
+from twisted.web.resource import EncodingResourceWrapper, Resource
 
 from tests.sites import Informed, Leaf, Realm, StreamingLeaf, WebCase
 from txh2session import BodyTooLong, ErrorCode, InvalidHeader, InvalidState, Settings, StreamAborted, StreamError
@@ -124,15 +126,61 @@ class ProducerTests(WebCase):
 
     def test_pullThatWritesNothing(self) -> None:
         """
-        A pull producer whose bytes go nowhere, as with HEAD or an encoder that collects, is asked until it is done.
+        A pull producer whose bytes go nowhere for a while, as in an encoder that collects, is asked on.
         """
-        both = self.serve(lambda request: PullProducer(request, 5, 10) and server.NOT_DONE_YET)
-        stream = both.client.request({":method": "HEAD"})
-        both.pump()
-        for _ in range(6):
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        (folder / "long").write_bytes(b"x" * 3_000_000)
+        files = EncodingResourceWrapper(static.File(str(folder / "long")), [server.GzipEncoderFactory()])
+        root = Resource()
+        root.putChild(b"long", files)
+        both = self.serve(root)
+        stream = both.client.request({":path": "/long", "accept-encoding": "gzip"})
+        body = stream.read()
+        for _ in range(60):
             both.advance(0)
-        self.assertIsNone(self.successResultOf(stream.whenClosed()))
-        self.assertEqual(self.clock.getDelayedCalls(), [each for each in self.clock.getDelayedCalls() if each.time])
+        self.assertEqual(decompress(self.successResultOf(body)), b"x" * 3_000_000)
+
+    def test_noBody(self) -> None:
+        """
+        A request whose answer has no body finishes, whenever a producer of one is registered, and whatever kind.
+        """
+        told: list[Any] = []
+
+        def answer(request: Any) -> int:
+            request.notifyFinish().addBoth(told.append)
+            if request.uri.startswith(b"/early"):
+                request.write(b"")
+            if request.uri.startswith(b"/broken"):
+                request.setResponseCode(999)
+            self.clock.callLater(1, self.produce, request)
+            return server.NOT_DONE_YET
+
+        for path, method in (("/late", "HEAD"), ("/early", "HEAD"), ("/broken", "GET")):
+            for kind in ("push", "pull"):
+                both = self.serve(answer)
+                stream = both.client.request({":method": method, ":path": f"{path}?{kind}"})
+                both.pump()
+                both.advance(1)
+                for _ in range(6):
+                    both.advance(0)
+                self.assertIsNone(self.successResultOf(stream.whenClosed()))
+                self.assertEqual(told, [None], (path, kind))
+                told.clear()
+                self.flushLoggedErrors(InvalidHeader)
+
+    def produce(self, request: Any) -> None:
+        """
+        Register a producer; a pushing one writes, and the request finishes unless it is over.
+        """
+        if request.uri.endswith(b"pull"):
+            PullProducer(request, 5, 10)
+            return
+        request.registerProducer(PushProducer(), True)
+        request.write(b"x")
+        if not request.finished:
+            request.unregisterProducer()
+            request.finish()
 
     def test_stopped(self) -> None:
         """
@@ -279,6 +327,7 @@ class StreamTests(WebCase):
         for path in ("/stream", "/both"):
             answered = self.fetch(both, {":path": path})
             self.assertEqual((answered.status, answered.body), (201, b"made"))
+            both.advance(0)
         self.assertEqual(told, [None, None])
 
     def test_pause(self) -> None:

@@ -146,7 +146,12 @@ class RequestChannel(StreamListener):
         """
         if not streaming:
             producer = self._pull = _Pull(self, cast(IPullProducer, producer))
-        self.stream.registerProducer(producer, streaming)
+        if self._begun and self.stream.closed and self.request is not None:
+            # The answer has no body, and was whole with its headers; the producer goes on, since it finishes the request.
+            if self._pull is not None:
+                self._pull.askSoon()
+        else:
+            self.stream.registerProducer(producer, streaming)
 
     def unregisterProducer(self) -> None:
         """
@@ -301,8 +306,8 @@ class RequestChannel(StreamListener):
 
     def streamClosed(self, stream: Stream, error: Exception | None) -> None:
         """
-        Tell a request that has not finished.  If its answer is whole all the same, because it has no body, it will finish;
-        if it was sent on the stream itself, it finishes now.  Else its connection is lost, as far as it can know.
+        Tell a request that has not finished.  If its answer is whole all the same, because it has no body or was sent on
+        the stream itself, it finishes by itself or soon.  Else its connection is lost, as far as it can know.
         """
         leave, self._leave = self._leave, None
         if leave is not None:
@@ -311,13 +316,25 @@ class RequestChannel(StreamListener):
         if request is None:
             return
         if not stream.aborted:
-            if not self._begun:
-                request.finish()
+            if request.producer is not None or not self._begun:
+                # Not now: the request may be writing at this moment.
+                stream.session.clock.callLater(0, self._finish)
             return
         self.request = None
         lost = ConnectionLost("the stream was reset" if error is None else str(error))
         lost.__cause__ = error
         request.connectionLost(Failure(lost))
+
+    def _finish(self) -> None:
+        """
+        Finish a request that nobody else will: its producer has been told to stop, or its answer was not its own.
+        """
+        request = self.request
+        if request is None:
+            return
+        if request.producer is not None:
+            request.unregisterProducer()
+        request.finish()
 
 
 @implementer(IPullProducer)
@@ -342,7 +359,13 @@ class _Pull:
         self._again = None
         self._producer.resumeProducing()
         if not self._stopped and channel._writes == before:
-            self._again = channel.stream.session.clock.callLater(0, self.resumeProducing)
+            self.askSoon()
+
+    def askSoon(self) -> None:
+        """
+        Ask in the reactor's next turn.
+        """
+        self._again = self._channel.stream.session.clock.callLater(0, self.resumeProducing)
 
     def stopProducing(self) -> None:
         """See L{IPullProducer}."""
