@@ -7,14 +7,16 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Callable
 from gzip import decompress
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.protocol import Protocol
+from twisted.protocols.basic import FileSender
 from twisted.python.failure import Failure
 from twisted.web import server, static
 from twisted.web.client import ResponseDone
@@ -143,44 +145,85 @@ class ProducerTests(WebCase):
 
     def test_noBody(self) -> None:
         """
-        A request whose answer has no body finishes, whenever a producer of one is registered, and whatever kind.
+        A producer of an answer without a body is let run to its end, at which the request finishes.
         """
+        told: list[Any] = []
+        sent: list[Any] = []
+
+        def answer(request: Any) -> int:
+            request.notifyFinish().addBoth(told.append)
+            if b"begun" in request.uri:
+                request.write(b"")
+            if b"empty" in request.uri:
+                request.setResponseCode(204)
+            if b"later" in request.uri:
+                self.clock.callLater(1, send, request)
+            else:
+                send(request)
+            return server.NOT_DONE_YET
+
+        def send(request: Any) -> None:
+            done = FileSender().beginFileTransfer(BytesIO(b"x" * 100_000), request)
+            done.addBoth(sent.append).addCallback(lambda _: request.finish())
+
+        for path in ("/", "/later", "/begun", "/begun-later", "/empty", "/empty-later"):
+            both = self.serve(answer)
+            stream = both.client.request({":method": "GET" if "empty" in path else "HEAD", ":path": path})
+            both.pump()
+            both.advance(1)
+            both.advance(0)
+            self.assertIsNone(self.successResultOf(stream.whenClosed()))
+            self.assertEqual((sent, told), ([b"x"], [None]), path)
+            sent.clear()
+            told.clear()
+
+    def test_noBodyLost(self) -> None:
+        """
+        Such a producer is told to stop when the client goes before the answer.
+        """
+        producer = PushProducer()
         told: list[Any] = []
 
         def answer(request: Any) -> int:
             request.notifyFinish().addBoth(told.append)
-            if request.uri.startswith(b"/early"):
-                request.write(b"")
-            if request.uri.startswith(b"/broken"):
-                request.setResponseCode(999)
-            self.clock.callLater(1, self.produce, request)
+            request.registerProducer(producer, True)
             return server.NOT_DONE_YET
 
-        for path, method in (("/late", "HEAD"), ("/early", "HEAD"), ("/broken", "GET")):
-            for kind in ("push", "pull"):
-                both = self.serve(answer)
-                stream = both.client.request({":method": method, ":path": f"{path}?{kind}"})
-                both.pump()
-                both.advance(1)
-                for _ in range(6):
-                    both.advance(0)
-                self.assertIsNone(self.successResultOf(stream.whenClosed()))
-                self.assertEqual(told, [None], (path, kind))
-                told.clear()
-                self.flushLoggedErrors(InvalidHeader)
+        both = self.serve(answer)
+        stream = both.client.request({":method": "HEAD"})
+        both.pump()
+        stream.close(ErrorCode.CANCEL)
+        both.pump()
+        self.assertEqual(producer.told, ["stop"])
+        told[0].trap(ConnectionLost)
 
-    def produce(self, request: Any) -> None:
+    def test_stoppedByHeaders(self) -> None:
         """
-        Register a producer; a pushing one writes, and the request finishes unless it is over.
+        A request whose headers cannot be sent is over, although its producer was to finish it and has been told to stop.
         """
-        if request.uri.endswith(b"pull"):
-            PullProducer(request, 5, 10)
-            return
-        request.registerProducer(PushProducer(), True)
-        request.write(b"x")
-        if not request.finished:
-            request.unregisterProducer()
-            request.finish()
+        told: list[Any] = []
+        producers: list[PushProducer] = []
+
+        def answer(request: Any) -> int:
+            request.notifyFinish().addBoth(told.append)
+            request.setResponseCode(999)
+            self.clock.callLater(1, later, request)
+            return server.NOT_DONE_YET
+
+        def later(request: Any) -> None:
+            producers.append(PushProducer())
+            request.registerProducer(producers[-1], True)
+            request.write(b"x")
+            request.write(b"x")
+
+        both = self.serve(answer)
+        stream = both.client.request()
+        both.pump()
+        both.advance(1)
+        both.advance(0)
+        self.assertIsNone(self.successResultOf(stream.whenClosed()))
+        self.assertEqual((told, producers[0].told), ([None], ["stop"]))
+        self.assertEqual(len(self.flushLoggedErrors(InvalidHeader)), 1)
 
     def test_stopped(self) -> None:
         """

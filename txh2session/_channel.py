@@ -40,6 +40,10 @@ _HOP_BY_HOP: Final = frozenset(
 8.2.2)."""
 
 
+_BODILESS: Final = frozenset({http.NO_CONTENT, http.RESET_CONTENT, http.NOT_MODIFIED})
+"""Answers without a body."""
+
+
 @implementer(ITransport, IConsumer, IPushProducer)
 class RequestChannel(StreamListener):
     """
@@ -62,6 +66,7 @@ class RequestChannel(StreamListener):
     _mute = False
     _writes = 0
     _pull: _Pull | None = None
+    _unheld: IProducer | None = None
 
     def __init__(self, stream: ServerStream, site: server.Site) -> None:
         self.stream = stream
@@ -146,12 +151,22 @@ class RequestChannel(StreamListener):
         """
         if not streaming:
             producer = self._pull = _Pull(self, cast(IPullProducer, producer))
-        if self._begun and self.stream.closed and self.request is not None:
-            # The answer has no body, and was whole with its headers; the producer goes on, since it finishes the request.
+        if self._bodiless():
+            # The stream would tell it to stop when the headers are sent; but it is what finishes the request.
+            self._unheld = producer
             if self._pull is not None:
                 self._pull.askSoon()
         else:
             self.stream.registerProducer(producer, streaming)
+
+    def _bodiless(self) -> bool:
+        """
+        Whether nothing of a body will be sent, as far as one can tell.
+        """
+        request, stream = self.request, self.stream
+        if request is None or not (self._begun or not stream.closed):
+            return False
+        return stream.headRequest or request.code in _BODILESS or stream.closed
 
     def unregisterProducer(self) -> None:
         """
@@ -160,6 +175,7 @@ class RequestChannel(StreamListener):
         pull, self._pull = self._pull, None
         if pull is not None:
             pull.stop()
+        self._unheld = None
         self.stream.unregisterProducer()
 
     def loseConnection(self) -> None:
@@ -316,13 +332,15 @@ class RequestChannel(StreamListener):
         if request is None:
             return
         if not stream.aborted:
-            if request.producer is not None or not self._begun:
+            if not self._begun or (request.producer is not None and self._unheld is None):
                 # Not now: the request may be writing at this moment.
                 stream.session.clock.callLater(0, self._finish)
             return
         self.request = None
         lost = ConnectionLost("the stream was reset" if error is None else str(error))
         lost.__cause__ = error
+        if self._unheld is not None:
+            self._unheld.stopProducing()
         request.connectionLost(Failure(lost))
 
     def _finish(self) -> None:
