@@ -4,11 +4,13 @@ Tests of L{txh2session.web}: the requests of sites of C{twisted.web}, and their 
 
 from __future__ import annotations
 
+import tempfile
 from base64 import b64encode
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from hyperframe.frame import DataFrame
 from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from twisted.cred.portal import Portal
 from twisted.internet.error import ConnectionLost
@@ -22,8 +24,8 @@ from zope.interface.verify import verifyObject
 
 from tests.sites import Answer, Informed, Leaf, Realm, WebCase
 from txh2session import ErrorCode, InvalidHeader, StreamError
-from txh2session.testing import ConnectedSessions
-from txh2session.web import peerCertificateOf
+from txh2session.testing import ConnectedSessions, FramePeer
+from txh2session.web import peerCertificateOf, wrapSite
 
 
 def tree(folder: str) -> server.Site:
@@ -396,6 +398,65 @@ class RequestTests(WebCase):
         self.assertEqual(answer.body, b"%d" % size)
         self.assertNotIsInstance(stored[0], BytesIO)
         self.assertTrue(stored[0].closed)
+
+    def test_files(self) -> None:
+        """
+        An upload costs a file when much of it has come, whatever it announces.
+        """
+        made: list[object] = []
+        make = tempfile.TemporaryFile
+        self.patch(tempfile, "TemporaryFile", lambda *arguments: made.append(None) or make(*arguments))
+        both = self.serve(lambda request: b"%d" % len(request.content.read()))
+        streams = [
+            both.client.request({":method": "POST", **({"content-length": 300_000} if number % 2 else {})})
+            for number in range(50)
+        ]
+        for stream in streams:
+            stream.write(b"x" * 1000)
+        both.pump()
+        self.assertEqual(made, [])
+        for stream in streams[:2]:
+            stream.end(b"x" * 299_000)
+        both.pump()
+        self.assertEqual(len(made), 2)
+        self.assertEqual([self.successResultOf(stream.read()) for stream in streams[:2]], [b"300000"] * 2)
+
+    def test_ownStore(self) -> None:
+        """
+        A request that does something of its own with an upload gets it as it comes.
+        """
+        seen: list[Any] = []
+
+        class Own(server.Request):
+            """Looks at chunks."""
+
+            def gotLength(self, length: int | None) -> None:
+                """Note it."""
+                seen.append(length)
+                super().gotLength(length)
+
+            def handleContentChunk(self, data: bytes) -> None:
+                """Note it."""
+                seen.append(data)
+                super().handleContentChunk(data)
+
+        both = self.serve(self.site(lambda request: request.content.read(), requestFactory=Own))
+        stream = both.client.request({":method": "POST", "content-length": 6})
+        stream.write(b"one")
+        both.pump()
+        self.assertEqual(seen, [6, b"one"])
+        stream.end(b"two")
+        both.pump()
+        self.assertEqual((self.successResultOf(stream.read()), seen), (b"onetwo", [6, b"one", b"two"]))
+
+    def test_hostField(self) -> None:
+        """
+        A request may name its host by a field alone, as one that a proxy has translated (RFC 9113 section 8.3.1).
+        """
+        peer = FramePeer.toServer(wrapSite(self.site(lambda request: request.getHeader(b"host")), clock=self.clock))
+        peer.send(peer.headers(1, [(":method", "GET"), (":scheme", "http"), (":path", "/"), ("host", "a:1")], end=True))
+        (data,) = [frame for frame in peer.take() if isinstance(frame, DataFrame)]
+        self.assertEqual(data.data, b"a:1")
 
     def test_interfaces(self) -> None:
         """

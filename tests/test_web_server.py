@@ -4,6 +4,7 @@ Tests of L{txh2session.web}: the server that a site is wrapped in.
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
@@ -14,7 +15,7 @@ from twisted.web.resource import Resource
 from zope.interface.verify import verifyObject
 
 from tests.sites import Leaf, WebCase
-from txh2session import Timeouts
+from txh2session import Timeouts, web
 from txh2session.testing import FramePeer, PipeTransport, connectedSessions
 from txh2session.web import SiteServer, streamOf, wrapSite
 
@@ -75,6 +76,14 @@ class SiteServerTests(WebCase):
                 wrapSite(self.site(lambda request: b""), bodyLimit=limit)  # type: ignore[arg-type]
         with self.assertRaises(TypeError):
             wrapSite(self.site(lambda request: b""), http2=True)
+
+    def test_documented(self) -> None:
+        """
+        Every public name says what it is for.
+        """
+        self.assertEqual(web.__all__, sorted(web.__all__))
+        for name in web.__all__:
+            self.assertTrue(inspect.getdoc(getattr(web, name)), name)
 
     def test_factory(self) -> None:
         """

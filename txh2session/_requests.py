@@ -8,6 +8,7 @@ characters in targets and authorities that disagree; here come methods and targe
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from io import BytesIO
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
@@ -136,7 +137,7 @@ class RequestMaker:
             allow = [(b"allow", b", ".join(server.supportedMethods))] if refusal == http.NOT_ALLOWED else []
             channel.refuse(refusal, allow)
             return
-        request.gotLength(0)
+        request.content = BytesIO()  # for who looks before the upload
         if self._streaming and path != b"*" and isinstance(request, Request):
             found = self._findEarly(channel, request)
             if found is None:
@@ -148,7 +149,6 @@ class RequestMaker:
         if limit is not None and length is not None and length > limit:
             channel.refuse(http.REQUEST_ENTITY_TOO_LARGE)
             return
-        request.gotLength(length)
 
         def whole(size: int) -> None:
             if length is None:
@@ -156,7 +156,7 @@ class RequestMaker:
                 request.requestHeaders.setRawHeaders(b"content-length", [b"%d" % size])
             self._receive(channel, method, path)
 
-        Spool(channel, limit, whole).start()
+        Spool(channel, length, limit, whole).start()
 
     def _findEarly(self, channel: RequestChannel, request: Request) -> _FoundSite | None:
         """

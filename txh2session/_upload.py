@@ -5,7 +5,7 @@ Uploads on their way into a site: stored for the resources that want them whole,
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Final, Protocol
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionDone
@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IAddress, IProtocol, IPushProducer, ITra
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from twisted.web import http
+from twisted.web import http, server
 from twisted.web.client import ResponseDone
 from zope.interface import implementer
 
@@ -49,20 +49,32 @@ class Upload(Protocol):
         """
 
 
+_FIRST: Final = 100_000
+"""How many bytes of an upload come before its request opens a file: as many as C{twisted.web} keeps in memory."""
+
+
 class Spool(TwistedProtocol, StreamListener):
     """
-    Stores an upload in its request, as C{twisted.web} does: in memory if it says that it is small, else in a file.
+    Stores an upload in its request, as C{twisted.web} does: a small one in memory, another in a file.
+
+    Requests open the file when they are told a length, or that there is none.  A client that opens a hundred streams and
+    sends nothing must not cost a hundred files, so they are told when much has come, or all.
     """
 
-    def __init__(self, channel: RequestChannel, limit: int | None, whole: Callable[[int], object]) -> None:
+    def __init__(
+        self, channel: RequestChannel, length: int | None, limit: int | None, whole: Callable[[int], object]
+    ) -> None:
         """
+        @param length: how many bytes the client has announced, if it has.
         @param limit: bytes; a longer upload is refused with 413.
         @param whole: called at the end with the number of bytes.
         """
         self._channel = channel
-        self._left = limit
+        self._length = length
+        self._limit = limit
         self._whole = whole
         self._size = 0
+        self._first: list[bytes] | None = []
 
     def start(self) -> None:
         """
@@ -72,6 +84,8 @@ class Spool(TwistedProtocol, StreamListener):
         channel.spooled = True
         self._silence = channel.stream.addListener(self)
         channel.stream.setTimeout(channel.site.timeOut or 0)
+        if not _storesOnly(type(channel.request)):
+            self._store(self._length)
         channel.stream.deliverBody(self)
 
     def dataReceived(self, data: bytes) -> None:
@@ -80,10 +94,25 @@ class Spool(TwistedProtocol, StreamListener):
         if request is None:
             return  # it was refused, or a resource that was asked early has finished it
         self._size += len(data)
-        if self._left is not None and self._size > self._left:
+        if self._limit is not None and self._size > self._limit:
             self._refuse(http.REQUEST_ENTITY_TOO_LARGE)
-        else:
+        elif self._first is None:
             request.handleContentChunk(data)
+        else:
+            self._first.append(data)
+            if self._size >= _FIRST:
+                self._store(self._length)
+
+    def _store(self, length: int | None) -> None:
+        """
+        Give the request what has come.
+        """
+        first, self._first = self._first, None
+        request = self._channel.request
+        if request is not None and first is not None:
+            request.gotLength(length)
+            for data in first:
+                request.handleContentChunk(data)
 
     def timedOut(self, stream: Stream) -> None:
         """See L{StreamListener}."""
@@ -101,11 +130,21 @@ class Spool(TwistedProtocol, StreamListener):
         """See L{Protocol}."""
         self._stopWatching()
         if reason.check(ResponseDone) and self._channel.request is not None:
+            self._store(self._size)
             self._whole(self._size)
 
     def _stopWatching(self) -> None:
         self._silence()
         self._channel.stream.setTimeout(0)
+
+
+def _storesOnly(kind: Any) -> bool:
+    """
+    Whether a class of requests does with an upload what C{twisted.web}'s do, and not something of its own as it comes.
+    """
+    return kind.handleContentChunk is http.Request.handleContentChunk and (
+        kind.gotLength in (http.Request.gotLength, server.Request.gotLength)
+    )
 
 
 class SpooledUpload:

@@ -33,7 +33,7 @@ class SiteCase(DemoCase):
 
     def ways(self) -> dict[str, list[str]]:
         """
-        List the four ways to ask, as arguments of curl that the path completes.
+        List the ways to ask, as arguments of curl that the path completes.
         """
         common = ["-sS", "--cacert", self.certificate.certificatePath, "--max-time", "30"]
         return {
@@ -41,11 +41,12 @@ class SiteCase(DemoCase):
             "HTTP/1.1 over TLS": [*common, "--http1.1", self.url("", "https")],
             "h2c": [*common, "--http2-prior-knowledge", self.url("", "http")],
             "HTTP/1.1": [*common, "--http1.1", self.url("", "http")],
+            "HTTP/1.1 that would upgrade": [*common, "--http2", self.url("", "http")],
         }
 
     async def curlAll(self, path: str, *arguments: str) -> dict[str, Program]:
         """
-        Ask all four ways.
+        Ask all ways.
         """
         return {
             name: await self.run_("curl", *common, url + path, *arguments)
@@ -54,7 +55,7 @@ class SiteCase(DemoCase):
 
     async def same(self, path: str, *arguments: str) -> tuple[str, list[str]]:
         """
-        Ask all four ways, and check that body and headers are the same.
+        Ask all ways, and check that body and headers are the same.
 
         @return: the body, and the lines of the head, without what differs for good reason.
         """
@@ -306,7 +307,7 @@ class FilesTests(SiteCase):
         self.assertIn("content-type: text/odd", (await self.same("/odd"))[1])
         with open(self.log, encoding="ascii") as file:
             lines = file.read().splitlines()
-        self.assertEqual(len(lines), 12)
+        self.assertEqual(len(lines), 15)
         self.assertEqual(len([line for line in lines if '"GET /page HTTP/2" 200 11 ' in line]), 2)
 
 
