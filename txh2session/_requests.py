@@ -68,84 +68,43 @@ class RequestMaker:
         """
         Serve a stream; see L{Server<txh2session.Server>}.
         """
-        method = path = scheme = b""
-        host = cookie = expect = length = None
-        fields: list[tuple[bytes, bytes]] = []
-        for field in headers.rawHeaders:
-            name, value = field
-            if name == b":method":
-                method = value
-            elif name == b":path":
-                path = value
-            elif name == b":authority":
-                host = value or None
-            elif name == b":scheme":
-                scheme = value.lower()
-            elif name == b"host":
-                host = host or value  # the core has compared the two
-            elif name == b"cookie":
-                cookie = value if cookie is None else b"%b; %b" % (cookie, value)  # RFC 9113 section 8.2.3
-            elif name[0] != 58:  # a colon
-                fields.append(field)
-                if name == b"content-length":
-                    length = int(value)
-                elif name == b"expect":
-                    expect = value.lower()
-        if method == b"CONNECT" and self._connectReceived is not None:
+        head = _Head(headers)
+        if head.method == b"CONNECT" and self._connectReceived is not None:
             result: Deferred[Any] | None = self._connectReceived(stream, headers)
             return result
         site = self._site
         channel = RequestChannel(stream, site)
-        factory = site.requestFactory
-        request: http.Request = (
-            factory(channel) if INonQueuedRequestFactory.providedBy(factory) else factory(channel, 0)
-        )
+        make = site.requestFactory
+        request: http.Request = make(channel) if INonQueuedRequestFactory.providedBy(make) else make(channel, 0)
         channel.request = request
-        add = request.requestHeaders.addRawHeader
-        if host is not None:
-            add(b"host", host)
-        for name, value in fields:
-            add(name, value)
-        if cookie is not None:
-            add(b"cookie", cookie)
-            request.parseCookies()
-        refusal = None
-        if method == b"CONNECT":
-            refusal = http.NOT_ALLOWED
-        elif not (path[:1] == b"/" or path == b"*") or not path.isascii() or scheme not in (b"http", b"https"):
-            refusal = http.BAD_REQUEST
-        elif expect is not None and expect != b"100-continue":
-            refusal = http.EXPECTATION_FAILED
-        if refusal is None and stream.endAfterHeaders:
-            request.gotLength(0)
-            self._receive(channel, method, path)
-        else:
-            self._begin(channel, method, path or host or b"", length, refusal)
-        return None
-
-    def _begin(
-        self, channel: RequestChannel, method: bytes, path: bytes, length: int | None, refusal: int | None
-    ) -> None:
-        """
-        Refuse a request, or see to its upload.
-        """
-        request = channel.request
-        assert request is not None  # it has only just been made
-        _describe(request, method, path)
-        limit = self._bodyLimit
+        head.give(request)
+        refusal = head.refusal()
         if refusal is not None:
+            head.describe(request)
             allow = [(b"allow", b", ".join(server.supportedMethods))] if refusal == http.NOT_ALLOWED else []
             channel.refuse(refusal, allow)
-            return
+        elif stream.endAfterHeaders:
+            request.gotLength(0)
+            self._receive(channel, head)
+        else:
+            self._begin(channel, request, head)
+        return None
+
+    def _begin(self, channel: RequestChannel, request: http.Request, head: _Head) -> None:
+        """
+        See to an upload.
+        """
+        head.describe(request)
         request.content = BytesIO()  # for who looks before the upload
-        if self._streaming and path != b"*" and isinstance(request, Request):
+        if self._streaming and head.path != b"*" and isinstance(request, Request):
             found = self._findEarly(channel, request)
             if found is None:
                 return
             channel.site = found
             if found.streams:
-                self._receive(channel, method, path)
+                self._receive(channel, head)
                 return
+        length, limit = head.length, self._bodyLimit
         if limit is not None and length is not None and length > limit:
             channel.refuse(http.REQUEST_ENTITY_TOO_LARGE)
             return
@@ -154,7 +113,7 @@ class RequestMaker:
             if length is None:
                 # WSGI and CGI read no further than this says.
                 request.requestHeaders.setRawHeaders(b"content-length", [b"%d" % size])
-            self._receive(channel, method, path)
+            self._receive(channel, head)
 
         Spool(channel, length, limit, whole).start()
 
@@ -182,25 +141,92 @@ class RequestMaker:
         request.responseHeaders = before
         return None if channel.request is None else _FoundSite(site, resource, request, headers)
 
-    def _receive(self, channel: RequestChannel, method: bytes, path: bytes) -> None:
+    def _receive(self, channel: RequestChannel, head: _Head) -> None:
         """
         Have the request answered.
         """
         request = channel.request
         assert request is not None  # its stream is open and nobody has answered yet
         try:
-            request.requestReceived(method, path, _VERSION)
+            request.requestReceived(head.method, head.path, _VERSION)
         except Exception:
             channel.broke()
 
 
-def _describe(request: http.Request, method: bytes, uri: bytes) -> None:
+class _Head:
     """
-    Set what resources that are found early, and the access log, look at.
+    The header list of a request, taken apart.
+
+    @ivar host: C{:authority}, or else C{host}; the core has seen to it that they agree.
+    @ivar cookie: all crumbs of C{cookie} in one (RFC 9113 section 8.2.3).
+    @ivar expect: in lower case.
+    @ivar length: C{content-length}.
+    @ivar fields: the other fields, these two included.
     """
-    request.method, request.uri, request.clientproto = method, uri, _VERSION
-    request.path, _, query = uri.partition(b"?")
-    request.args = http.parse_qs(query, 1)
+
+    __slots__ = ("cookie", "expect", "fields", "host", "length", "method", "path", "scheme")
+
+    def __init__(self, headers: Headers) -> None:
+        self.method = self.path = self.scheme = b""
+        self.host: bytes | None = None
+        self.cookie: bytes | None = None
+        self.expect: bytes | None = None
+        self.length: int | None = None
+        self.fields: list[tuple[bytes, bytes]] = []
+        for field in headers.rawHeaders:
+            name, value = field
+            if name == b":method":
+                self.method = value
+            elif name == b":path":
+                self.path = value
+            elif name == b":authority":
+                self.host = value or None
+            elif name == b":scheme":
+                self.scheme = value.lower()
+            elif name == b"host":
+                self.host = self.host or value
+            elif name == b"cookie":
+                self.cookie = value if self.cookie is None else b"%b; %b" % (self.cookie, value)
+            elif name[0] != 58:  # a colon
+                self.fields.append(field)
+                if name == b"content-length":
+                    self.length = int(value)
+                elif name == b"expect":
+                    self.expect = value.lower()
+
+    def give(self, request: http.Request) -> None:
+        """
+        Give the fields to a request, as one of HTTP/1.1 has them.
+        """
+        add = request.requestHeaders.addRawHeader
+        if self.host is not None:
+            add(b"host", self.host)
+        for name, value in self.fields:
+            add(name, value)
+        if self.cookie is not None:
+            add(b"cookie", self.cookie)
+            request.parseCookies()
+
+    def describe(self, request: http.Request) -> None:
+        """
+        Set what resources that are found early, and the access log, look at.
+        """
+        request.method, request.uri, request.clientproto = self.method, self.path or self.host or b"", _VERSION
+        request.path, _, query = request.uri.partition(b"?")
+        request.args = http.parse_qs(query, 1)
+
+    def refusal(self) -> int | None:
+        """
+        Say with which status no resource is asked, if so.
+        """
+        if self.method == b"CONNECT":
+            return http.NOT_ALLOWED
+        path = self.path
+        if not (path[:1] == b"/" or path == b"*") or not path.isascii() or self.scheme not in (b"http", b"https"):
+            return http.BAD_REQUEST
+        if self.expect is not None and self.expect != b"100-continue":
+            return http.EXPECTATION_FAILED
+        return None
 
 
 class _FoundSite:
