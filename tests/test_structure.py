@@ -51,8 +51,8 @@ FLOORS = (
         "on top",
         {
             *("_pipe", "_framespeaker", "_framepeer", "_wirepeer", "testing", "tap", "demo"),
-            *("demo.facts", "demo.request", "demo.routes", "demo.sockets", "_upload", "_requests", "_http1"),
-            *("web", "_roots"),
+            *("demo.facts", "demo.request", "demo.routes", "demo.sockets", "_upload", "_requests", "web"),
+            *("_roots",),
         },
     ),
 )

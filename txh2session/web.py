@@ -18,7 +18,6 @@ from twisted.web.server import Site
 
 from txh2session import Server, ServerStream, Timeouts
 from txh2session._channel import RequestChannel
-from txh2session._http1 import HTTP1Connections
 from txh2session._requests import IStreamingResource, RequestMaker
 from txh2session._upload import SpooledUpload, Upload
 
@@ -63,40 +62,42 @@ class SiteServer(Server):
         if bodyLimit is not None and (isinstance(bodyLimit, bool) or not isinstance(bodyLimit, int) or bodyLimit < 0):
             raise ValueError(f"bodyLimit is a number of bytes or None, not {bodyLimit!r}")
         self.site = site
-        self._connections = HTTP1Connections(site)
+        self._siteStarted = False
+        self._siteEnds = False
         maker = RequestMaker(site, streaming, bodyLimit, connectReceived)
         if timeouts is None:
             timeouts = Timeouts(idle=site.timeOut or 0)
-        super().__init__(maker.streamReceived, http1=self._connections, timeouts=timeouts, **options)
+        super().__init__(maker.streamReceived, http1=site, timeouts=timeouts, **options)
 
     def startFactory(self) -> None:
         """
         Start the site, and with it its access log.
         """
         super().startFactory()
+        self._siteStarted = True
         self.site.doStart()
 
     def stopFactory(self) -> None:
         """
-        Stop the site, when the last request has been logged.
+        Stop the site, when the last request of a session has been logged.
         """
         super().stopFactory()
-        waiting = [session.whenClosed().addErrback(lambda _: None) for session in self.sessions]
-        waiting.append(self._connections.whenEmpty())
-        gatherResults(waiting).addCallback(lambda _: self.site.doStop())
+        if not self._siteEnds:
+            waiting = [session.whenClosed().addErrback(lambda _: None) for session in self.sessions]
+            gatherResults(waiting).addCallback(lambda _: self._stopSite())
+
+    def _stopSite(self) -> None:
+        started, self._siteStarted = self._siteStarted, False
+        if started:
+            self.site.doStop()
 
     def close(self, grace: float | None = None) -> Deferred[None]:
         """
-        Stop listening, let every session L{drain<txh2session.ServerSession.drain>} and every HTTP/1.1 connection finish the
-        request it is at.
-
-        @param grace: seconds after which what is still there is destroyed; for ever if not given.
-
-        @return: fires with L{None} when the last connection is gone, also the second time.
+        See L{Server.close<txh2session.Server.close>}.  The site is stopped, and with it its access log, when the last
+        connection is gone.
         """
-        sessions = super().close(grace)
-        connections = self._connections.close(grace, self.clock or self.site.reactor)
-        return gatherResults([sessions, connections]).addCallback(lambda _: None)
+        self._siteEnds = True
+        return super().close(grace).addCallback(lambda _: self._stopSite())
 
 
 def wrapSite(
