@@ -25,7 +25,7 @@ from zope.interface.verify import verifyObject
 from tests.sites import Answer, Informed, Leaf, Realm, WebCase
 from txh2session import ErrorCode, InvalidHeader, StreamError
 from txh2session.testing import ConnectedSessions, FramePeer
-from txh2session.web import peerCertificateOf, wrapSite
+from txh2session.web import peerCertificateOf, streamOf, wrapSite
 
 
 def tree(folder: str) -> server.Site:
@@ -282,6 +282,20 @@ class RequestTests(WebCase):
         self.assertEqual(headers["x-mixed-case"], "yes")
         self.assertEqual(headers.getAll("link"), ["</a>", "</b>"])
         self.assertEqual(headers.getAll("set-cookie"), ["b=2; Secure"])  # as Request does: its own cookies win
+
+    def test_noDate(self) -> None:
+        """
+        A resource can leave the date out (Node's reference 17.12).
+        """
+
+        def answer(request: Any) -> bytes:
+            stream = streamOf(request)
+            assert stream is not None
+            stream.sendDate = False
+            request.responseHeaders.removeHeader(b"date")
+            return b""
+
+        self.assertIsNone(self.ask(answer).get("date"))
 
     def test_connectionFields(self) -> None:
         """

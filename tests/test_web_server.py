@@ -93,7 +93,11 @@ class SiteServerTests(WebCase):
         verifyObject(IProtocolNegotiationFactory, wrapped)
         self.assertEqual(wrapped.acceptableProtocols(), [b"h2", b"http/1.1"])
         self.assertEqual(wrapped.timeouts.idle, 7)
-        self.assertEqual(wrapSite(self.site(lambda request: b"", timeout=None)).timeouts.idle, 0)
+        self.assertEqual(wrapped.timeouts.upload, 60)
+        patient = wrapSite(self.site(lambda request: b"", timeout=99)).timeouts
+        self.assertEqual((patient.idle, patient.upload), (99, 99))
+        endless = wrapSite(self.site(lambda request: b"", timeout=None)).timeouts
+        self.assertEqual((endless.idle, endless.upload), (0, 0))
         self.assertEqual(wrapSite(self.site(lambda request: b""), timeouts=Timeouts(idle=3)).timeouts.idle, 3)
 
     def test_accessLog(self) -> None:

@@ -39,8 +39,8 @@ class IStreamingResource(IResource):
     Over HTTP/1.1, and behind resources that find it late (C{guard}'s, say), C{render} is called when the upload is whole,
     and C{uploadOf(request)} gives what was stored: the same code serves both.
 
-    How long the client may take, and how much it may send, is the resource's to bound: C{streamOf(request).setTimeout},
-    C{uploadOf(request).read(limit)}.
+    How much the client may send is the resource's to bound: C{uploadOf(request).read(limit)}.  How long it may keep a
+    reader waiting before the answer has begun is C{Timeouts.upload}; after that C{streamOf(request).setTimeout} is of use.
 
     There is no method to add: declare it with C{@implementer(IStreamingResource)} on a C{Resource}.
     """

@@ -66,7 +66,8 @@ class SiteServer(Server):
         self._siteEnds = False
         maker = RequestMaker(site, streaming, bodyLimit, connectReceived)
         if timeouts is None:
-            timeouts = Timeouts(idle=site.timeOut or 0)
+            silence = site.timeOut or 0
+            timeouts = Timeouts(idle=silence, upload=max(silence, Timeouts.upload) if silence else 0)
         super().__init__(maker.streamReceived, http1=site, timeouts=timeouts, **options)
 
     def startFactory(self) -> None:
@@ -120,8 +121,8 @@ def wrapSite(
     @param connectReceived: called with the streams of CONNECT requests, as the C{streamReceived} of L{Server
         <txh2session.Server>}: for tunnels and, with C{Settings(enableConnectProtocol=True)}, WebSockets.  Without it
         they are refused with 405.
-    @param options: what L{Server<txh2session.Server>} takes besides: C{settings}, C{limits}, C{timeouts} (by default those
-        of L{Timeouts<txh2session.Timeouts>} with the site's C{timeOut} for C{idle}), C{listener}, C{origins}, C{clock}.
+    @param options: what L{Server<txh2session.Server>} takes besides C{http1}.  C{timeouts} are by default those of
+        L{Timeouts<txh2session.Timeouts>}, with the site's C{timeOut} for C{idle} and C{upload} not below it.
 
     @return: the factory, to give to C{endpoint.listen}, or to listen with itself.
 
