@@ -50,9 +50,9 @@ FLOORS = (
     (
         "on top",
         {
-            *("_pipe", "_framespeaker", "_framepeer", "_wirepeer", "testing", "tap", "demo"),
-            *("demo.facts", "demo.request", "demo.routes", "demo.sockets", "_upload", "_requests", "web"),
-            *("_roots",),
+            *("web._channel", "web._upload", "web._requests", "web", "_roots"),
+            *("_pipe", "_framespeaker", "_framepeer", "_wirepeer", "testing", "tap"),
+            *("demo", "demo.facts", "demo.request", "demo.routes", "demo.sockets"),
         },
     ),
 )

@@ -20,8 +20,8 @@ from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
 from txh2session import Headers, ServerStream
-from txh2session._channel import RequestChannel
-from txh2session._upload import Spool
+from txh2session.web._channel import RequestChannel
+from txh2session.web._upload import Spool
 
 _VERSION: Final = b"HTTP/2"
 """What C{clientproto} says, as with C{twisted.web}'s own HTTP/2."""

@@ -17,9 +17,9 @@ from twisted.web.iweb import IRequest
 from twisted.web.server import Site
 
 from txh2session import Server, ServerStream, Timeouts
-from txh2session._channel import RequestChannel
-from txh2session._requests import IStreamingResource, RequestMaker
-from txh2session._upload import SpooledUpload, Upload
+from txh2session.web._channel import RequestChannel
+from txh2session.web._requests import IStreamingResource, RequestMaker
+from txh2session.web._upload import SpooledUpload, Upload
 
 if TYPE_CHECKING:
     from txh2session.headers import HeadersLike

@@ -18,7 +18,7 @@ from twisted.web.client import ResponseDone
 from zope.interface import implementer
 
 from txh2session import BodyTooLong, InvalidState, Stream, StreamListener
-from txh2session._channel import RequestChannel
+from txh2session.web._channel import RequestChannel
 
 _CHUNK = 64 * 1024
 
