@@ -342,6 +342,30 @@ class ClientTests(SynchronousTestCase):
         self.peer.send(self.peer.response(5, end=True))
         self.assertEqual(late.id, 7)
 
+    def test_freeStreams(self) -> None:
+        """
+        C{freeStreams} says how many requests would go out at once: none before SETTINGS and after GOAWAY.
+        """
+        endpoint = Endpoint()
+        session = openSession(Clock(), "http://a", endpoint=endpoint)
+        self.assertEqual(session.freeStreams, 0)
+        peer = endpoint.connected()
+        self.assertEqual(session.freeStreams, 0)
+        peer.settings(MAX_CONCURRENT_STREAMS=3)
+        self.assertEqual(session.freeStreams, 3)
+        streams = [session.request() for _ in range(2)]
+        self.assertEqual(session.freeStreams, 1)
+        streams[0].close(ErrorCode.CANCEL)
+        self.assertEqual(session.freeStreams, 2)
+        peer.settings(MAX_CONCURRENT_STREAMS=0)
+        session.request()
+        self.assertEqual(session.freeStreams, 0)
+        peer.settings(MAX_CONCURRENT_STREAMS=5)
+        self.assertEqual(session.freeStreams, 3)
+        peer.send(peer.goAway(3))
+        self.assertEqual(session.freeStreams, 0)
+        session.destroy()
+
     def test_limitZero(self) -> None:
         """
         With a limit of zero requests wait, and can be cancelled without a frame.

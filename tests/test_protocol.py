@@ -12,16 +12,23 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from OpenSSL import SSL, crypto
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IHandshakeListener, IStreamClientEndpoint
+from twisted.internet.interfaces import (
+    IHandshakeListener,
+    IOpenSSLServerConnectionCreator,
+    IStreamClientEndpoint,
+)
 from twisted.internet.protocol import Protocol, ServerFactory
+from twisted.internet.ssl import Certificate, trustRootFromCertificates
 from twisted.internet.task import Clock
 from twisted.protocols import tls
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.client import BrowserLikePolicyForHTTPS
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
@@ -46,9 +53,9 @@ from txh2session.protocol import HTTP2Protocol, clockOf
 from txh2session.testing import FramePeer, Pipe, PipeTransport, connectedSessions
 
 
-def makeCertificate(name: str = "localhost") -> tuple[bytes, bytes]:
+def makeCertificate(name: str = "localhost", *others: str) -> tuple[bytes, bytes]:
     """
-    Make a certificate for a name, signed with its own key.
+    Make a certificate for names, signed with its own key.
 
     @return: certificate and key, as PEM.
     """
@@ -63,7 +70,7 @@ def makeCertificate(name: str = "localhost") -> tuple[bytes, bytes]:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=10))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(each) for each in (name, *others)]), critical=False)
         .sign(key, hashes.SHA256())
     )
     return (
@@ -93,6 +100,20 @@ class PipeEndpoint:
         connected: Deferred[Any] = Deferred()
         connected.callback(near)
         return connected
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class WithoutALPN:
+    """
+    TLS of a server that knows nothing of ALPN, which Twisted's always knows.
+    """
+
+    def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
+        """See L{IOpenSSLServerConnectionCreator}."""
+        context = SSL.Context(SSL.TLS_SERVER_METHOD)
+        context.use_certificate(crypto.load_certificate(crypto.FILETYPE_PEM, CERTIFICATE))
+        context.use_privatekey(crypto.load_privatekey(crypto.FILETYPE_PEM, KEY))
+        return SSL.Connection(context, None)
 
 
 class TLSTests(SynchronousTestCase):
@@ -401,6 +422,82 @@ class TLSTests(SynchronousTestCase):
         endpoint.connect(TLSMemoryBIOFactory(creator, True, factory, clock=self.clock))
         self.pump(endpoint)
         self.assertEqual(old.data, b"HTTP/1.1 200 OK\r\n\r\n")
+
+    def http1Client(self, endpoint: PipeEndpoint, policy: Any) -> tuple[Any, list[str]]:
+        """
+        Open a session where another protocol may take the connection.
+
+        @return: the session, and what that protocol was told.
+        """
+        log: list[str] = []
+
+        class Old(Protocol):
+            def connectionMade(self) -> None:
+                log.append("connected")
+                self.transport.write(b"GET / HTTP/1.1\r\n\r\n")  # type: ignore[union-attr]
+
+            def dataReceived(self, data: bytes) -> None:
+                log.append(data.decode("ascii"))
+
+            def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+                log.append("lost")
+
+        session = openSession(
+            self.clock,
+            "https://localhost",
+            endpoint=endpoint,
+            contextFactory=policy,
+            http1=ServerFactory.forProtocol(Old),
+        )
+        self.pump(endpoint)
+        return session, log
+
+    def test_clientHTTP1(self) -> None:
+        """
+        A client that has another protocol for HTTP/1.1 offers both, and hands it the connection of a server that chooses
+        that or nothing; so it does with Twisted's own policy for TLS.
+        """
+
+        class Other(Protocol):
+            def dataReceived(self, data: bytes) -> None:
+                self.transport.write(b"hello")  # type: ignore[union-attr]
+                self.transport.loseConnection()  # type: ignore[union-attr]
+
+        trust = trustRootFromCertificates([Certificate.loadPEM(CERTIFICATE)])
+        for policy in (self.trusting, BrowserLikePolicyForHTTPS(trust)):
+            for protocols in ((b"http/1.1",), ()):
+                endpoint = self.over(ServerFactory.forProtocol(Other), protocols)
+                if not protocols:
+                    other = ServerFactory.forProtocol(Other)
+                    endpoint = PipeEndpoint(TLSMemoryBIOFactory(WithoutALPN(), False, other, clock=self.clock))
+                session, log = self.http1Client(endpoint, policy)
+                self.assertEqual(log, ["connected", "hello", "lost"])
+                error = self.failureResultOf(session.whenReady(), ConnectFailed).value
+                self.assertEqual(error.stage, "alpn")
+                refused = self.failureResultOf(session.request().whenResponse(), StreamRefused).value
+                self.assertIs(refused.reason, error)
+                self.assertEqual(self.clock.getDelayedCalls(), [])
+            endpoint = self.over(self.server)
+            session, log = self.http1Client(endpoint, policy)
+            self.assertEqual((session.alpnProtocol, session.ready, log), ("h2", True, []))
+            session.destroy()
+            self.clock.advance(1)
+            self.pump(endpoint)
+
+    def test_clientHTTP1Declined(self) -> None:
+        """
+        A factory that builds no protocol for HTTP/1.1 has the connection closed.
+        """
+        endpoint = self.over(ServerFactory.forProtocol(Protocol), (b"http/1.1",))
+        factory = ServerFactory()
+        self.patch(factory, "buildProtocol", lambda address: None)
+        session = openSession(
+            self.clock, "https://localhost", endpoint=endpoint, contextFactory=self.trusting, http1=factory
+        )
+        self.pump(endpoint)
+        self.assertEqual(self.failureResultOf(session.whenClosed(), ConnectFailed).value.stage, "alpn")
+        self.assertFalse(endpoint.pipe.first.connected)  # type: ignore[union-attr]
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_handshakeTimeout(self) -> None:
         """

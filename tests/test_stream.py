@@ -513,6 +513,12 @@ class BothRoles(TwoSessions):
         sink.reason.trap(StreamAborted)
         both.pump()
         self.assertEqual(mine.rstCode, ErrorCode.CANCEL)
+        mine, theirs, both = self.pair()
+        sink = Sink()
+        theirs.deliverBody(sink)
+        sink.transport.abortConnection()  # type: ignore[union-attr]
+        both.pump()
+        self.assertEqual(mine.rstCode, ErrorCode.CANCEL)
 
     def test_cutBody(self) -> None:
         """

@@ -108,9 +108,9 @@ class Engine(Protocol):
         @return: its stream id, or 0 if the ids are used up.
         """
 
-    def canOpen(self) -> bool:
+    def freeStreams(self) -> int:
         """
-        Whether the peer's MAX_CONCURRENT_STREAMS allows one more request now.
+        How many more requests the peer's MAX_CONCURRENT_STREAMS allows now.
         """
 
     def push(self, parentID: int, headers: Headers) -> int:

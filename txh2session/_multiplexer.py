@@ -406,12 +406,12 @@ class Multiplexer(FrameRules):
     # -----------------------------------------------------------------------------------------------------------------
     # Verbs
 
-    def canOpen(self) -> bool:
+    def freeStreams(self) -> int:
         """See L{Engine}."""
         limit = self.remoteSettings.maxConcurrentStreams
         if not self._prefaceTaken:
             limit = min(limit, self._limits.assumedConcurrentStreams)
-        return self._table.localCount < limit
+        return max(limit - self._table.localCount, 0)
 
     def openStream(self, headers: Headers, end: bool) -> int:
         """See L{Engine}."""

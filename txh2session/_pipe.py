@@ -112,6 +112,9 @@ class PipeTransport:
         """See L{IPushProducer}."""
         self.loseConnection()
 
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """See L{twisted.internet.interfaces.ITCPTransport}.  Nothing is ever delayed here."""
+
     def getPeer(self) -> IPv4Address:
         """See L{ITransport}."""
         return self._peer

@@ -75,6 +75,10 @@ class BodyTransport:
         """Give the stream up."""
         self.stopProducing()
 
+    def abortConnection(self) -> None:
+        """Give the stream up; C{twisted.web.client.readBody} does so when it is cancelled."""
+        self.stopProducing()
+
     def write(self, data: bytes) -> None:
         """A body goes one way: write to the stream."""
         raise TypeError("a body that is being received cannot be written to; write to the stream")

@@ -258,7 +258,7 @@ class ClientSession(Session):
             stream._startDeadline(seconds)
         if self._closed or self._destroyed:
             self._refuse(stream)
-        elif self._link is not None and not self._pending and self._engine.canOpen():
+        elif self._link is not None and not self._pending and self._engine.freeStreams():
             stream._open()
             self._flush()
         else:
@@ -289,6 +289,16 @@ class ClientSession(Session):
         super()._endStreams(code, error, keep=keep)
         self._refusePending()
 
+    @property
+    def freeStreams(self) -> int:
+        """
+        How many requests more would be sent at once, by the server's limit and those that wait already; 0 before the
+        server's SETTINGS are there and when the session takes no more.
+        """
+        if not self._ready or self._closed or self._destroyed:
+            return 0
+        return max(self._engine.freeStreams() - len(self._pending), 0)
+
     def _countPending(self) -> int:
         return len(self._pending)
 
@@ -300,7 +310,7 @@ class ClientSession(Session):
             return
         self._batch += 1
         try:
-            while self._pending and self._engine.canOpen():
+            while self._pending and self._engine.freeStreams():
                 self._pending.popleft()._open()
         finally:
             self._batch -= 1

@@ -9,10 +9,17 @@ from typing import Any, cast
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import DNSLookupError
-from twisted.internet.interfaces import IAddress, IReactorTime, IStreamClientEndpoint
+from twisted.internet.interfaces import (
+    IAddress,
+    IProtocolFactory,
+    IProtocolNegotiationFactory,
+    IReactorTime,
+    IStreamClientEndpoint,
+)
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 from twisted.web.iweb import IPolicyForHTTPS
+from zope.interface import implementer
 
 from txh2session._origins import WebURL, parseURL
 from txh2session._timer import DelayedCall
@@ -30,6 +37,7 @@ from txh2session.settings import Limits, Options, Settings, Timeouts
 from txh2session.tls import KeyLog, clientContextFactory
 
 
+@implementer(IProtocolNegotiationFactory)
 class _Attempt(Factory):
     """
     One try to connect a session.
@@ -37,7 +45,15 @@ class _Attempt(Factory):
 
     noisy = False
 
-    def __init__(self, reactor: Any, session: ClientSession, timeouts: Timeouts, frameLog: FrameLog | None) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        session: ClientSession,
+        timeouts: Timeouts,
+        frameLog: FrameLog | None,
+        http1: IProtocolFactory | None = None,
+    ) -> None:
+        self._http1 = http1
         self._reactor = reactor
         self._session = session
         self._timeouts = timeouts
@@ -59,10 +75,18 @@ class _Attempt(Factory):
         self._connecting = endpoint.connect(self)
         self._connecting.addErrback(self._failed)
 
+    def acceptableProtocols(self) -> list[bytes]:
+        """
+        See L{IProtocolNegotiationFactory}: what to offer by ALPN; nothing for what the TLS context says.
+        """
+        return [] if self._http1 is None else [b"h2", b"http/1.1"]
+
     def buildProtocol(self, addr: IAddress | None) -> HTTP2Protocol:
         """See L{Factory}."""
         clock = cast(IReactorTime, self._reactor)
-        self._protocol = HTTP2Protocol(self._session, self._timeouts, clock, server=False, frameLog=self._frameLog)
+        self._protocol = HTTP2Protocol(
+            self._session, self._timeouts, clock, server=False, http1=self._http1, frameLog=self._frameLog
+        )
         self._protocol.factory = self
         return self._protocol
 
@@ -111,6 +135,7 @@ def openSession(
     options: Options | None = None,
     frameLog: FrameLog | None = None,
     keyLog: KeyLog | None = None,
+    http1: IProtocolFactory | None = None,
 ) -> ClientSession:
     """
     Begin to connect to a server and return the session at once, still connecting: requests may be made and wait.
@@ -119,9 +144,13 @@ def openSession(
     L{ConnectFailed<txh2session.ConnectFailed>}, and so do the requests, as the C{reason} of a L{StreamRefused
     <txh2session.StreamRefused>}.
 
-    The parameters are those of L{connect}.
+    The parameters are those of L{connect}, and one more:
+
+    @param http1: offers C{http/1.1} by ALPN, too, whatever the context factory names.  A protocol of this factory gets the
+        connection, handshake done, of a server that chooses it, or chooses nothing; the session then ends with a
+        L{ConnectFailed<txh2session.ConnectFailed>} of stage C{"alpn"}.  It counts over TLS only.
     """
-    scheme, host, port, authority = _parsed(url)
+    scheme, host, port, authority = parsedURL(url)
     checkFrameLog(frameLog)
     if keyLog and contextFactory is not None:
         raise ValueError("a contextFactory has its own keyLog: give it to clientContextFactory")
@@ -132,7 +161,7 @@ def openSession(
     if scheme == "https":
         policy = contextFactory or clientContextFactory(keyLog=keyLog)
         endpoint = wrapClientTLS(policy.creatorForNetloc(host.encode("ascii"), port), endpoint)
-    _Attempt(reactor, session, chosen, frameLog).start(endpoint)
+    _Attempt(reactor, session, chosen, frameLog, http1).start(endpoint)
     return session
 
 
@@ -203,7 +232,12 @@ def connect(
     return result
 
 
-def _parsed(url: str | bytes) -> WebURL:
+def parsedURL(url: str | bytes) -> WebURL:
+    """
+    Take a URL apart.
+
+    @raise InvalidURL: for one that cannot be read or has another scheme.
+    """
     try:
         return parseURL(url)
     except ValueError as error:

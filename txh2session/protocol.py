@@ -132,7 +132,10 @@ class HTTP2Protocol(Protocol):
         else:
             chosen = "no protocol" if negotiated is None else repr(negotiated.decode("ascii", "replace"))
             self._session.linkFailed(ConnectFailed("alpn", f"the server chose {chosen}, not 'h2'"))
-            self.transport.abortConnection()  # type: ignore[union-attr]
+            if negotiated in (None, b"http/1.1") and self._http1 is not None:
+                self._handOver()
+            else:
+                self.transport.abortConnection()  # type: ignore[union-attr]
 
     def _connect(self, start: bytes = b"") -> None:
         """

@@ -366,7 +366,7 @@ class ServerSession(Session):
         Promise a stream.
         """
         assert parent.id is not None  # it has come from the client
-        if not self._engine.canOpen():
+        if not self._engine.freeStreams():
             raise InvalidState("the client allows no more pushes at once")
         streamID = self._engine.push(parent.id, headers)
         if not streamID:
