@@ -39,6 +39,8 @@ from txh2session.files import FileRange
 from txh2session.framelog import FrameLog
 from txh2session.headers import Headers
 from txh2session.listeners import SessionListener, StreamListener
+from txh2session.pool import OriginSnapshot, SessionPool, SpeaksHTTP1
+from txh2session.proxies import HTTP1ProxyEndpoint, HTTP2ProxyEndpoint
 from txh2session.server import Server, ServerSession, ServerStream
 from txh2session.session import Session
 from txh2session.settings import Keepalive, Limits, Options, Rate, Settings, Timeouts, packSettings, unpackSettings
@@ -74,7 +76,9 @@ __all__ = [
     "FrameFlag",
     "FrameLog",
     "FrameType",
+    "HTTP1ProxyEndpoint",
     "HTTP2Error",
+    "HTTP2ProxyEndpoint",
     "Headers",
     "Initiator",
     "InvalidHeader",
@@ -85,6 +89,7 @@ __all__ = [
     "LimitExceeded",
     "Limits",
     "Options",
+    "OriginSnapshot",
     "PaddingStrategy",
     "PeerSpeaksOtherProtocol",
     "PingCancelled",
@@ -96,9 +101,11 @@ __all__ = [
     "Session",
     "SessionError",
     "SessionListener",
+    "SessionPool",
     "SessionTimeout",
     "SettingID",
     "Settings",
+    "SpeaksHTTP1",
     "Stream",
     "StreamAborted",
     "StreamError",

@@ -361,16 +361,80 @@ def openTunnel(
 
 
 def _whenOpen(stream: ClientStream) -> Deferred[ClientStream]:
-    def answered(headers: Headers) -> ClientStream:
-        status = headers.status or 0
-        if status // 100 == 2:
-            return stream
-        # Ended, not reset: resets count against a client.  A body that is too long for an explanation costs one after all.
-        stream.end()
-        stream.read(_REFUSAL_READ).addErrback(lambda _: None)
-        raise TunnelRefused(f"the tunnel was refused with {status}", status, headers)
+    return stream.whenResponse().addCallback(lambda _: answeredTunnel(stream))
 
-    return stream.whenResponse().addCallback(answered)
+
+def answeredTunnel(stream: ClientStream) -> ClientStream:
+    """
+    See whether a CONNECT request that has been answered is a tunnel.
+
+    @return: the stream.
+
+    @raise TunnelRefused: if it is none; the stream is ended then.
+    """
+    headers = stream.headers
+    assert headers is not None
+    status = headers.status or 0
+    if status // 100 == 2:
+        return stream
+    # Ended, not reset: resets count against a client.  A body that is too long for an explanation costs one after all.
+    stream.end()
+    stream.read(_REFUSAL_READ).addErrback(lambda _: None)
+    raise TunnelRefused(f"the tunnel was refused with {status}", status, headers)
+
+
+def connectThrough(
+    opening: Callable[[str], Deferred[ClientStream]],
+    host: str,
+    port: int,
+    protocolFactory: IProtocolFactory,
+    reactor: Any = None,
+) -> Deferred[IProtocol]:
+    """
+    Run a protocol in a tunnel that leads to a host and a port.
+
+    @param opening: asks for the tunnel; called with its C{:authority}.
+
+    @return: as L{TunnelEndpoint.connect}.
+    """
+    address = HostnameAddress(host.encode("ascii"), port)
+    protocolFactory.doStart()
+
+    def opened(stream: ClientStream) -> IProtocol:
+        try:
+            protocol = protocolFactory.buildProtocol(address)
+            if protocol is None:
+                raise NoProtocol()
+            transport = StreamTransport(stream, reactor=reactor, peer=address)
+            transport._whenLost = protocolFactory.doStop
+            transport.run(protocol)
+        except BaseException:
+            stream.close(ErrorCode.CANCEL)
+            raise
+        return protocol
+
+    def failed(failure: Failure) -> Failure:
+        protocolFactory.doStop()
+        if failure.check(CancelledError):
+            return Failure(ConnectingCancelledError(address))
+        return failure
+
+    return maybeDeferred(opening, authorityOf(host, port)).addCallback(opened).addErrback(failed)
+
+
+def hostName(host: str | bytes) -> str:
+    """
+    Write a host as certificates and C{:authority} have it: in ASCII.
+    """
+    name = host.decode("ascii") if isinstance(host, bytes) else host
+    return name if name.isascii() else name.encode("idna").decode("ascii")
+
+
+def authorityOf(host: str, port: int) -> str:
+    """
+    Write a host and a port as C{:authority} of a CONNECT request has them.
+    """
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 @implementer(IStreamClientEndpoint)
@@ -394,9 +458,8 @@ class TunnelEndpoint:
         @param headers: more of the request, for example C{proxy-authorization}.
         @param reactor: see L{StreamTransport}.
         """
-        name = host.decode("ascii") if isinstance(host, bytes) else host
         self._session = session
-        self._host = name if name.isascii() else name.encode("idna").decode("ascii")
+        self._host = hostName(host)
         self._port = port
         self._headers = headers
         self._reactor = reactor
@@ -407,28 +470,10 @@ class TunnelEndpoint:
 
         @return: fires with the protocol; fails as L{openTunnel} does.  Cancelling it resets the stream with CANCEL.
         """
-        address = HostnameAddress(self._host.encode("ascii"), self._port)
-        shown = f"[{self._host}]" if ":" in self._host else self._host
-        protocolFactory.doStart()
-
-        def opened(stream: ClientStream) -> IProtocol:
-            try:
-                protocol = protocolFactory.buildProtocol(address)
-                if protocol is None:
-                    raise NoProtocol()
-                transport = StreamTransport(stream, reactor=self._reactor, peer=address)
-                transport._whenLost = protocolFactory.doStop
-                transport.run(protocol)
-            except BaseException:
-                stream.close(ErrorCode.CANCEL)
-                raise
-            return protocol
-
-        def failed(failure: Failure) -> Failure:
-            protocolFactory.doStop()
-            if failure.check(CancelledError):
-                return Failure(ConnectingCancelledError(address))
-            return failure
-
-        opening = maybeDeferred(openTunnel, self._session, f"{shown}:{self._port}", self._headers)
-        return opening.addCallback(opened).addErrback(failed)
+        return connectThrough(
+            lambda authority: openTunnel(self._session, authority, self._headers),
+            self._host,
+            self._port,
+            protocolFactory,
+            self._reactor,
+        )
