@@ -190,6 +190,20 @@ class SmallExampleTests(ExampleTestCase):
         server.terminate()
         self.assertEqual(server.rest(), (0, "", ""))
 
+    def test_agent(self) -> None:
+        """
+        The agent asks for several URLs on one session, and says what fails.
+        """
+        server = self.start("server.py", "0")
+        url, certificate = server.lineWith(r"^(https://localhost:\d+) with the certificate (.*)$").groups()
+        printed = self.succeed("agent.py", "--certificate", certificate, f"{url}/a", f"{url}/b", "https://localhost:1/")
+        self.assertRegex(printed[0], rf"^{url}/a: HTTP/2\.0 200 OK, \d+ bytes$")
+        self.assertRegex(printed[1], rf"^{url}/b: HTTP/2\.0 200 OK, \d+ bytes$")
+        self.assertRegex(printed[2], r"^https://localhost:1/: ConnectionRefusedError: ")
+        self.assertEqual(printed[3:], [f"{url}: 1 session"])
+        server.terminate()
+        self.assertEqual(server.rest(), (0, "", ""))
+
     def test_clientDoesNotTrust(self) -> None:
         """
         Without the server's certificate the client says in one line that it does not verify, and fails.

@@ -212,6 +212,15 @@ class ProgramTests(TestCase):
         await self.main("Stream both ways")
         self.assertEqual(self.printed.getvalue(), "b'HALF A SENTENCE'\n<Headers x-mood: loud>\n")
 
+    async def test_agent(self) -> None:
+        """
+        The agent's requests share a session.
+        """
+        await self.main("An agent, for treq and all that takes one")
+        lines = self.printed.getvalue().splitlines()
+        self.assertEqual(lines[:-1], [f"(b'HTTP', 2, 0) 200 b'/{number}'" for number in range(3)])
+        self.assertRegex(lines[-1], r"^OriginSnapshot\(sessions=1, .*waiting=0\)$")
+
     async def test_webSockets(self) -> None:
         """
         A message comes back, and so does a ping.
@@ -269,8 +278,7 @@ class ProgramTests(TestCase):
         There is no Python in the README that no test here runs.
         """
         run = {"A server", "A client", "Stop without losing a request", "Stream both ways", "WebSockets"}
-        run.add("When things go wrong")
-        run.add("A twisted.web site")
+        run |= {"When things go wrong", "A twisted.web site", "An agent, for treq and all that takes one"}
         found = blocks("python")
         self.assertEqual(set(found), run | {"See the frames", "Test your own code"})
         self.assertEqual([title for title, each in found.items() if len(each) > 1], [])
