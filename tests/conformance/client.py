@@ -88,6 +88,15 @@ STATES = [
     Row("idlePushData", "5.1", EndsConnection(P, 0), lambda p: [p.data(2, b"x")], PUSH),
     Row("reservedData", "5.1", EndsConnection(P, 2), lambda p: [p.promise(1, 2), p.data(2, b"x")], PUSH),
     Row("reservedWindow", "5.1", EndsConnection(P, 2), lambda p: [p.promise(1, 2), p.window(2, 1)], PUSH),
+    Row("reservedHeaders", "5.1", Lives(), lambda p: [p.promise(1, 2), p.priority(2), p.response(2, end=True)], PUSH),
+    Row("reservedReset", "5.1", Lives(), lambda p: [p.promise(1, 2), p.reset(2)], PUSH),
+    Row(
+        "pushedWindow",
+        "5.1",
+        Lives(),
+        lambda p: [p.promise(1, 2), p.response(2), p.window(2, 1), p.data(2, b"x", end=True)],
+        PUSH,
+    ),
     Row("dataAfterEnd", "5.1", EndsStream(3, S), lambda p: [p.response(3, end=True), p.data(3, b"x")]),
     Row(
         "headersAfterEnd",
@@ -127,8 +136,8 @@ STATES = [
         lambda p: [p.reset(5, 7), p.data(5, b"x"), p.response(5), p.window(5, 1), p.priority(5)],
     ),
     Row("requestFromServer", "5.1.1", EndsConnection(P, 0), lambda p: [p.get(2)]),
-    Row("dependsOnItself", "5.3.1", EndsStream(5, P), lambda p: _answerDependingOn(p, 5)),
-    Row("priorityOnItself", "5.3.1", EndsStream(5, P), lambda p: [p.priority(5, 5)]),
+    Row("dependsOnItself", "7540 5.3.1", EndsStream(5, P), lambda p: _answerDependingOn(p, 5)),
+    Row("priorityOnItself", "7540 5.3.1", EndsStream(5, P), lambda p: [p.priority(5, 5)]),
     Row("extensionInABlock", "5.5", EndsConnection(P, 0), lambda p: [raw(1, 5, ANSWER), p.unknown()]),
     Row("unknownSettings", "5.5", Lives(("SETTINGS ACK",)), lambda p: setting(0x99, 7)),
 ]
