@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hyperframe.frame import ContinuationFrame, HeadersFrame
+from hyperframe.frame import ContinuationFrame, HeadersFrame, SettingsFrame
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -23,6 +23,7 @@ from txh2session import (
     StreamTimeout,
     Timeouts,
 )
+from txh2session._frames import PREFACE
 from txh2session.testing import FramePeer
 
 
@@ -220,6 +221,18 @@ class SlowPeerTests(SynchronousTestCase):
         self.assertEqual(self.peer.names(), ["GOAWAY 0 ENHANCE_YOUR_CALM"])
         self.clock.advance(5)
         self.assertEqual(self.failureResultOf(self.session.whenClosed(), SessionTimeout).value.timeout, "headers")
+
+    def test_headersWithThePreface(self) -> None:
+        """
+        A header block that begins in the same read as the preface has no more time than another.
+        """
+        server = Server(lambda stream, headers: None, clock=self.clock, timeouts=Timeouts(headers=5))
+        peer = FramePeer.toServer(server, start=False)
+        block = HeadersFrame(1, peer.get(1).data[:3])
+        acknowledged = SettingsFrame(0, flags=["ACK"])
+        peer.sendBytes(PREFACE + b"".join(each.serialize() for each in (SettingsFrame(0), acknowledged, block)))
+        self.clock.advance(5)
+        self.assertEqual(peer.names()[-1], "GOAWAY 0 ENHANCE_YOUR_CALM")
 
     def test_headersInTime(self) -> None:
         """

@@ -222,6 +222,7 @@ class HTTP2Protocol(Protocol):
                 return
             self._connect(start)
             self._session.bytesReceived(start, self.seconds())
+            self._watchHeaders()
             return
         speaks = recognise(start)
         if self._http1 is not None and speaks == "HTTP/1":
