@@ -4,6 +4,7 @@ Raw peers through the kernel and TLS: a fixture that listens and connects on the
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Awaitable
 from typing import Any
 
@@ -18,6 +19,7 @@ from txh2session import (
     HTTP2Error,
     Server,
     clientContextFactory,
+    connect,
     developmentCertificate,
     openSession,
     serverContextFactory,
@@ -48,9 +50,11 @@ class RawCase(TestCase):
             self._serverContext = serverContextFactory(certificate, key)
             self._clientContext = clientContextFactory(trustRoot=certificate)
 
-    async def listen(self, factory: IProtocolFactory) -> int:
+    async def listen(self, factory: IProtocolFactory, sendBuffer: int = 0) -> int:
         """
         Listen on a port of the kernel's choice, until the test is over.
+
+        @param sendBuffer: how much the kernel is to hold of what is sent, the kernel's choice if 0.
 
         @return: the port.
         """
@@ -60,15 +64,17 @@ class RawCase(TestCase):
             endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
         port = await endpoint.listen(factory)
         self.addCleanup(lambda: maybeDeferred(port.stopListening))
+        if sendBuffer:
+            port.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, sendBuffer)  # connections inherit it
         return int(port.getHost().port)
 
-    async def serve(self, server: Server) -> int:
+    async def serve(self, server: Server, sendBuffer: int = 0) -> int:
         """
         Listen with a server, which at the end of the test has no connection left.
 
         @return: the port.
         """
-        port = await self.listen(server)
+        port = await self.listen(server, sendBuffer)
         self.addCleanup(server.close, grace=0)
         return port
 
@@ -82,6 +88,27 @@ class RawCase(TestCase):
         peer = await connectFramePeer(endpoint, start=start, **settings)
         self.addCleanup(self.cut, peer)
         return peer
+
+    def socketOf(self, peer: FramePeerProtocol) -> socket.socket:
+        """
+        Find a raw peer's socket.
+        """
+        transport: Any = peer.transport
+        found: socket.socket = (transport.transport if self.encrypted else transport).socket
+        return found
+
+    async def connect(self, port: int) -> ClientSession:
+        """
+        Connect a client of ours.  Its session ends with the test.
+        """
+        session = await connect(
+            reactor,
+            f"{'https' if self.encrypted else 'http'}://localhost:{port}",
+            endpoint=TCP4ClientEndpoint(reactor, "127.0.0.1", port),
+            contextFactory=self._clientContext if self.encrypted else None,
+        )
+        self.addCleanup(self._end, session)
+        return session
 
     async def pair(self, **options: Any) -> tuple[ClientSession, FramePeerProtocol]:
         """
