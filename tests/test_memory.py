@@ -113,6 +113,18 @@ class SessionBytesTests(SynchronousTestCase):
         peer.take()
         self.taken(peer, 21)
 
+    def test_restOfADeadSession(self) -> None:
+        """
+        Of a session that has ended nothing is held: no frame that was cut off, no reply that nobody took.
+        """
+        peer = self.serve(10_000)
+        peer._protocol.pauseProducing()
+        peer.send(peer.post(1), peer.ping())
+        peer.sendBytes(peer.data(1, b"x" * 1000).serialize()[:500])
+        self.assertGreaterEqual(self.session.state.heldBytes, 8192 + 500 + 17)
+        peer.abort()
+        self.assertEqual(self.session.state.heldBytes, 8192)
+
     def test_inARow(self) -> None:
         """
         Somebody who goes on without end is cut off as for any refused streams.

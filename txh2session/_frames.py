@@ -137,6 +137,13 @@ class FrameSplitter:
         """
         return len(self._rest) + (self._blockSize if self._block else 0)
 
+    def drop(self) -> None:
+        """
+        Let go of what is held: nothing more will be fed.
+        """
+        self._rest.clear()
+        self._block = []
+
     def feed(self, data: bytes) -> Iterator[Frame]:
         """
         Take in what arrived and give out the frames that are whole now.

@@ -231,6 +231,8 @@ class Multiplexer(FrameRules):
     def stop(self) -> None:
         """See L{Engine}."""
         self._stopped = True
+        self._splitter.drop()
+        self._owed = 0
         self._outlet.clear()
         self._table.clear()
         self._account.close()
