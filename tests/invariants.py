@@ -83,9 +83,11 @@ def _checkOutlet(engine: Multiplexer, check: Any) -> None:
             check(window <= 0, f"stream {streamID} is blocked with a window of {window}")
 
 
-def sessionProblems(session: Session) -> list[str]:
+def sessionProblems(session: Session, clockWentBack: bool = False) -> list[str]:
     """
     List what is wrong with a session, its engine and its snapshots.
+
+    @param clockWentBack: whether durations may be negative.
     """
     problems = engineProblems(session._engine)  # type: ignore[arg-type]
     state, statistics = session.state, session.statistics
@@ -96,7 +98,7 @@ def sessionProblems(session: Session) -> list[str]:
 
     for name in ("localStreams", "remoteStreams", "pendingStreams", "queuedBytes", "unreadBytes", "heldBytes"):
         check(getattr(state, name) >= 0, f"state.{name} is {getattr(state, name)}")
-    check(statistics.duration >= 0 and statistics.streamAverageDuration >= 0, f"{statistics}")
+    check(clockWentBack or min(statistics.duration, statistics.streamAverageDuration) >= 0, f"{statistics}")
     check(statistics.maxConcurrentStreams <= statistics.streamCount, f"{statistics}")
     opened = session._streams
     check(

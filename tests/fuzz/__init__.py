@@ -1,0 +1,3 @@
+"""
+Fuzzing of inbound bytes: see C{README.md} here.
+"""
