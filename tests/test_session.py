@@ -15,6 +15,7 @@ from txh2session import (
     Initiator,
     InvalidSetting,
     InvalidState,
+    Keepalive,
     Limits,
     PingCancelled,
     ServerSession,
@@ -91,6 +92,27 @@ class BothRoles(TwoSessions):
         self.assertEqual(local, 3)
         self.assertEqual(near.state.localWindow, 1024 * 1024)
         self.assertEqual(near.state.remoteWindow, 1024 * 1024)
+
+    def test_closedWhileThePeerIsSlow(self) -> None:
+        """
+        A session that has said its last word, to a peer slow to read it, waits for no answer: it has closed as it should.
+        """
+        timeouts = Timeouts(keepalive=Keepalive(3.0, 2.0, always=True))
+        for changing in (True, False):
+            near, far, both = self.connected(near={"timeouts": timeouts})
+            if changing:
+                settings = near.settings(initialWindowSize=70_000)
+            ping = near.ping()
+            for transport in (both.pipe.first, both.pipe.second):
+                both.pipe.hold(transport)
+            ended: list[Any] = []
+            near.close().addBoth(ended.append)
+            self.failureResultOf(ping, PingCancelled)
+            if changing:
+                self.failureResultOf(settings, PingCancelled)
+            for _ in range(17):
+                both.advance(1)
+            self.assertEqual(ended, [None])
 
     def test_snapshotOfTheEnd(self) -> None:
         """

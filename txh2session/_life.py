@@ -336,6 +336,7 @@ class SessionLife(Telling[SessionListener]):
             self._goAwaySent = self._engine.goAway(ErrorCode.NO_ERROR, None, b"")
         self._engine.stop()
         self._link.finish(hurry=False)
+        self._endQuestions(None)  # nothing is read any more, so no answer is missing either
 
     def _holdsOpen(self) -> bool:
         """
