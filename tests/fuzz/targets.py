@@ -266,6 +266,8 @@ class _Connection:
         if self.transport.connected:
             self.transport.connected = False
             self.protocol.connectionLost(Failure(ConnectionDone()))
+        for stream in self.app.streams:
+            stream.resumeProducing()  # what was paused waits for this, also at the end
         self.look()
         self.clock.advance(100)
         calls = [call for call in self.clock.getDelayedCalls() if call.active()]
