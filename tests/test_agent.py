@@ -4,6 +4,7 @@ L{txh2session.agent}: C{IAgent} over HTTP/2, in memory; what wraps an agent; and
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 from http.cookiejar import CookieJar
@@ -173,6 +174,7 @@ class AgentCase(SynchronousTestCase):
         Close the agents and see that no call is left.
         """
         closed = [agent.close(grace=0) for agent in self.agents]
+        gc.collect()  # so that an error that nobody took is found here
         for _ in range(3):
             self.clock.advance(20)
             for peer in self.peers:
@@ -1105,6 +1107,7 @@ class NetworkCase(SynchronousTestCase):
         Close the agents and see that they leave no call.
         """
         closed = [agent.close(grace=60) for agent in self.agents]
+        gc.collect()  # so that an error that nobody took is found here
         for _ in range(3):
             self.farm.advance(70)
         for each in closed:

@@ -18,7 +18,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-import txh2session.pool
+import txh2session._keeper
 from tests.farm import Farm, HeldEndpoint, HeldEndpoints
 from tests.fixtures import Recorder
 from tests.test_protocol import makeCertificate
@@ -915,15 +915,15 @@ class KeepaliveTests(PoolCase):
             peer.send(peer.goAway(1, code, data))
             peer.take()
         peer.send(peer.response(1, end=True))
-        self.patch(txh2session.pool, "_REMEMBERED", 1)
+        self.patch(txh2session._keeper, "REMEMBERED", 1)
         other = pool.request("http://other.example").addErrback(lambda failure: None)
         fresh = self.connect()
         fresh.take()
         self.clock.advance(10)
         self.assertEqual([name[:4] for name in fresh.names()], ["PING"])
-        self.assertEqual(len(pool._memories), 1)
+        self.assertEqual(len(pool._keeper._memories), 1)
         fresh.send(fresh.goAway(1, ErrorCode.ENHANCE_YOUR_CALM, b"too_many_pings"))
-        self.assertEqual([url.host for url in pool._memories], ["other.example"])
+        self.assertEqual([url.host for url in pool._keeper._memories], ["other.example"])
         other.cancel()
 
 

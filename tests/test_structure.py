@@ -46,7 +46,7 @@ FLOORS = (
         "inside streams",
         {"_transport", "tunnel", "_wsproto", "_deflate", "_framing", "_websocket", "websocket", "twistedwebsocket"},
     ),
-    ("many sessions", {"_coalescing", "_parking", "_pooled", "_origin", "pool", "proxies"}),
+    ("many sessions", {"_coalescing", "_parking", "_pooled", "_origin", "_dialer", "_keeper", "pool", "proxies"}),
     ("public names", {""}),
     (
         "on top",

@@ -21,6 +21,8 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from txh2session.errors import ConnectFailed
+
 
 class Relay(Protocol):
     """
@@ -137,3 +139,17 @@ class HTTP1Endpoint:
         if self._parked:
             return maybeDeferred(self._parked.popleft().take, protocolFactory)
         return self._fresh().connect(_HTTP1Factory(protocolFactory))
+
+
+class SpeaksHTTP1(ConnectFailed):
+    """
+    The server chose HTTP/1.1 by ALPN, chose nothing, or reset a stream with HTTP_1_1_REQUIRED.
+
+    @ivar endpoint: an L{IStreamClientEndpoint} for a protocol that speaks HTTP/1.1: its first C{connect()}, if called while
+        this error is being delivered, takes the connection that is there, handshake done; others make new ones, which offer
+        C{http/1.1} only.
+    """
+
+    def __init__(self, message: str, endpoint: IStreamClientEndpoint, reason: BaseException | None = None) -> None:
+        super().__init__("alpn", message, reason)
+        self.endpoint = endpoint
