@@ -433,7 +433,7 @@ class EngineMachine(RuleBasedStateMachine):
         """
         Send a request.
         """
-        if self.client and self.engine.canOpen() and not self.peer.left:
+        if self.client and self.engine.freeStreams() and not self.peer.left:
             fields = {":method": "POST", ":scheme": "http", ":authority": "a", ":path": "/" + "x" * size}
             streamID = self.engine.openStream(Headers(fields), end)
             if self.engine._stopped:
