@@ -31,7 +31,7 @@ PACKAGE = ROOT / "txh2session"
 FLOORS = (
     ("words", {"constants", "errors", "settings", "_fields", "_messages", "headers", "_origins", "_states"}),
     ("policy", {"_limits", "_frames", "_outbound", "_priority", "_inbound", "_streams", "_credit", "_tuning"}),
-    ("wire", {"_engine", "_outlet", "_rules", "_multiplexer", "_framefacts", "_frameview", "_frametext"}),
+    ("wire", {"_engine", "_outlet", "_rules", "_multiplexer", "framelog._facts", "framelog._view", "framelog._text"}),
     (
         "objects",
         {
@@ -44,7 +44,16 @@ FLOORS = (
     ("roles", {"server", "client", "connecting"}),
     (
         "inside streams",
-        {"_transport", "tunnel", "_wsproto", "_deflate", "_framing", "_websocket", "websocket", "twistedwebsocket"},
+        {
+            "_transport",
+            "tunnel",
+            "websocket._wsproto",
+            "websocket._deflate",
+            "websocket._framing",
+            "websocket._websocket",
+            "websocket",
+            "twistedwebsocket",
+        },
     ),
     ("many sessions", {"_coalescing", "_parking", "_pooled", "_origin", "_dialer", "_keeper", "pool", "proxies"}),
     ("public names", {""}),
@@ -69,9 +78,9 @@ PRIVATE_USERS = {"_pipe", "_framespeaker", "_framepeer", "_wirepeer", "testing"}
 ENGINE_LIBRARIES = {
     "_multiplexer": {"h2", "hpack", "hyperframe"},
     "_framespeaker": {"hpack", "hyperframe"},
-    "_frameview": {"hpack"},
+    "framelog._view": {"hpack"},
 }
-"""Who may import h2 and what it is made of.  C{_framespeaker} builds frames without h2, C{_frameview} shows them."""
+"""Who may import h2 and what it is made of.  C{_framespeaker} builds frames without h2, C{framelog._view} shows them."""
 
 
 def sources() -> dict[str, Path]:

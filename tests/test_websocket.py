@@ -694,7 +694,7 @@ class DeflateTests(WebSocketCase):
             error = zlib.error
             decompressobj = Counted
 
-        from txh2session import _deflate
+        from txh2session.websocket import _deflate
 
         self.patch(_deflate, "zlib", Zlib)
         peer, raw, both = self.raw(

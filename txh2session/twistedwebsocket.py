@@ -22,11 +22,11 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
-from txh2session._websocket import WebSocket, WebSocketClosed, WebSocketListener
 from txh2session.client import ClientSession
 from txh2session.errors import InvalidState
 from txh2session.server import ServerStream
 from txh2session.websocket import CloseCode, acceptWebSocket, openWebSocket
+from txh2session.websocket._websocket import WebSocket, WebSocketClosed, WebSocketListener
 
 if TYPE_CHECKING:
     from twisted.web.websocket import WebSocketClientFactory, WebSocketProtocol, WebSocketServerFactory

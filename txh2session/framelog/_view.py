@@ -17,9 +17,9 @@ from typing import Final
 from hpack import Decoder, HPACKError
 
 from txh2session import _frames as frames
-from txh2session._framefacts import NAMES, Seen, begun, readDependency, readEntries, readPadding, readPayload
 from txh2session._frames import HEAD, PREFACE, WITH_BLOCK, ConnectionFault, recognise
 from txh2session.constants import SettingID
+from txh2session.framelog._facts import NAMES, Seen, begun, readDependency, readEntries, readPadding, readPayload
 
 _KEPT: Final = 16 * 1024
 """Bytes of a payload that are read at the most; those of header blocks have a limit of their own."""

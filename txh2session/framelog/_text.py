@@ -11,7 +11,7 @@ import time
 from typing import Any, Final, NamedTuple
 
 from txh2session._fields import Field, asText
-from txh2session._framefacts import Seen
+from txh2session.framelog._facts import Seen
 
 _VALUE_SHOWN: Final = 4096
 _DETAIL_SHOWN: Final = 256

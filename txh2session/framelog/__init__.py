@@ -29,9 +29,9 @@ from twisted.internet.interfaces import IAddress
 from twisted.logger import Logger
 
 from txh2session._fields import SECRETS, Field, HeaderText
-from txh2session._framefacts import Seen
-from txh2session._frametext import Entry, dateOf, linesOf, recordOf
-from txh2session._frameview import FrameView, bothDirections
+from txh2session.framelog._facts import Seen
+from txh2session.framelog._text import Entry, dateOf, linesOf, recordOf
+from txh2session.framelog._view import FrameView, bothDirections
 
 _log = Logger()
 _framesLog = Logger(namespace="txh2session.frames")

@@ -15,15 +15,15 @@ from typing import Final
 
 from twisted.internet.defer import Deferred
 
-from txh2session._deflate import Deflate, acceptDeflate, offerDeflate, parseExtensions, readDeflate
-from txh2session._framing import CloseCode
-from txh2session._websocket import WebSocket, WebSocketClosed, WebSocketListener
 from txh2session.client import ClientSession, ClientStream
 from txh2session.errors import ErrorCode, InvalidSetting, InvalidState
 from txh2session.headers import Headers, HeadersLike
 from txh2session.server import ServerStream
 from txh2session.settings import checkSeconds
 from txh2session.tunnel import TunnelRefused, grantTunnel, openTunnel
+from txh2session.websocket._deflate import Deflate, acceptDeflate, offerDeflate, parseExtensions, readDeflate
+from txh2session.websocket._framing import CloseCode
+from txh2session.websocket._websocket import WebSocket, WebSocketClosed, WebSocketListener
 
 __all__ = [
     "CloseCode",

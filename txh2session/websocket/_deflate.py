@@ -14,8 +14,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from txh2session._wsproto import CloseReason, Extension, FrameDecoder, FrameProtocol, Opcode, RsvBits
 from txh2session.errors import InvalidSetting
+from txh2session.websocket._wsproto import CloseReason, Extension, FrameDecoder, FrameProtocol, Opcode, RsvBits
 
 NAME: Final = "permessage-deflate"
 

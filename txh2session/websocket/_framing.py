@@ -9,8 +9,8 @@ from enum import IntEnum
 from io import BytesIO, StringIO
 from typing import NamedTuple, TypeAlias
 
-from txh2session._deflate import Agreed, MessageCodec
-from txh2session._wsproto import (
+from txh2session.websocket._deflate import Agreed, MessageCodec
+from txh2session.websocket._wsproto import (
     BytesMessage,
     CloseConnection,
     CloseReason,

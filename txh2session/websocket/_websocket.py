@@ -1,6 +1,6 @@
 """
 L{WebSocket}: messages in a stream, whoever asked for it.  The handshake is in L{txh2session.websocket}, what the bytes mean
-in L{Framing<txh2session._framing.Framing>}; here are back-pressure, the ways to take messages, and the end.
+in L{Framing<txh2session.websocket._framing.Framing>}; here are back-pressure, the ways to take messages, and the end.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txh2session._deflate import Agreed
-from txh2session._framing import Broken, Came, CloseCame, CloseCode, Framing, PingCame, PongCame, checkedClose
 from txh2session._questions import Pings
 from txh2session._timer import DelayedCall
 from txh2session._transport import Inlet, StreamEnding
@@ -24,6 +22,8 @@ from txh2session.client import ClientStream
 from txh2session.errors import Ended, ErrorCode, HTTP2Error, Initiator, InvalidState, PingCancelled
 from txh2session.settings import checkSeconds
 from txh2session.stream import Stream
+from txh2session.websocket._deflate import Agreed
+from txh2session.websocket._framing import Broken, Came, CloseCame, CloseCode, Framing, PingCame, PongCame, checkedClose
 
 _log = Logger()
 
