@@ -18,7 +18,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-import txh2session._keeper
+import txh2session.pool._keeper
 from tests.farm import Farm, HeldEndpoint, HeldEndpoints
 from tests.fixtures import Recorder
 from tests.test_protocol import makeCertificate
@@ -915,7 +915,7 @@ class KeepaliveTests(PoolCase):
             peer.send(peer.goAway(1, code, data))
             peer.take()
         peer.send(peer.response(1, end=True))
-        self.patch(txh2session._keeper, "REMEMBERED", 1)
+        self.patch(txh2session.pool._keeper, "REMEMBERED", 1)
         other = pool.request("http://other.example").addErrback(lambda failure: None)
         fresh = self.connect()
         fresh.take()

@@ -15,7 +15,7 @@ The tree, drawn once::
     +-- InvalidURL           a URL nobody can connect to                     raised at the call
     +-- ConnectFailed        no session: says which stage failed             Deferred
     |   |                    (dns, tcp, tls, alpn, h2)
-    |   `-- SpeaksHTTP1      and has the connection (in _parking.py)         Deferred
+    |   `-- SpeaksHTTP1      and has the connection (in pool)              Deferred
     +-- PingCancelled        a PING or SETTINGS whose answer will not come   Deferred
     +-- BodyTooLong          read(limit) met a longer body                   Deferred
     `-- Ended                what the next two share: the facts

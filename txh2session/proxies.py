@@ -23,10 +23,10 @@ from twisted.internet.protocol import Factory, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txh2session._parking import Relay
 from txh2session.client import ClientStream
 from txh2session.headers import Headers, HeadersLike
 from txh2session.pool import SessionPool
+from txh2session.pool._parking import Relay
 from txh2session.tunnel import TunnelRefused, answeredTunnel, authorityOf, connectThrough, hostName
 
 _HEAD: Final = 64 * 1024

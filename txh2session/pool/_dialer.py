@@ -14,11 +14,11 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.web.iweb import IPolicyForHTTPS
 
 from txh2session._origins import WebURL
-from txh2session._parking import HTTP1Endpoint, ParkedConnection, ParkingFactory, SpeaksHTTP1
 from txh2session.client import ClientSession
 from txh2session.connecting import openSession
 from txh2session.framelog import FrameLog
 from txh2session.listeners import SessionListener
+from txh2session.pool._parking import HTTP1Endpoint, ParkedConnection, ParkingFactory, SpeaksHTTP1
 from txh2session.settings import Limits, Options, Settings, Timeouts
 from txh2session.tls import clientContextFactory
 

@@ -11,16 +11,16 @@ from typing import Final
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
-from txh2session._coalescing import addressesOf, mayCarry
-from txh2session._dialer import Dialer
-from txh2session._origin import OriginSessions
 from txh2session._origins import WebURL
-from txh2session._parking import ParkedConnection, SpeaksHTTP1
-from txh2session._pooled import PooledRequest, PooledSession
 from txh2session._timer import DelayedCall
 from txh2session._waiters import Waiters
 from txh2session.client import ClientSession
 from txh2session.errors import ErrorCode, Initiator, StreamRefused
+from txh2session.pool._coalescing import addressesOf, mayCarry
+from txh2session.pool._dialer import Dialer
+from txh2session.pool._origin import OriginSessions
+from txh2session.pool._parking import ParkedConnection, SpeaksHTTP1
+from txh2session.pool._pooled import PooledRequest, PooledSession
 
 REMEMBERED: Final = 1000
 """Of how many origins something is remembered while there is no session with them."""
@@ -54,7 +54,7 @@ class _Memory:
 
 class Keeper:
     """
-    Keeps sessions; to each L{OriginSessions} its L{OriginOwner<txh2session._origin.OriginOwner>}.
+    Keeps sessions; to each L{OriginSessions} its L{OriginOwner<txh2session.pool._origin.OriginOwner>}.
 
     @ivar dialer: connects them.
     @ivar origins: those that have sessions or requests that wait.
@@ -127,12 +127,12 @@ class Keeper:
     # For the origins
 
     def seconds(self) -> float:
-        """See L{OriginOwner<txh2session._origin.OriginOwner>}."""
+        """See L{OriginOwner<txh2session.pool._origin.OriginOwner>}."""
         now: float = self.dialer.reactor.seconds()
         return now
 
     def again(self, request: PooledRequest) -> None:
-        """See L{OriginOwner<txh2session._origin.OriginOwner>}."""
+        """See L{OriginOwner<txh2session.pool._origin.OriginOwner>}."""
         if self.closed:
             request.fail(Failure(closedPool()))
             return
@@ -141,7 +141,7 @@ class Keeper:
         request.origin.add(request)
 
     def mayConnect(self, origin: OriginSessions) -> bool:
-        """See L{OriginOwner<txh2session._origin.OriginOwner>}."""
+        """See L{OriginOwner<txh2session.pool._origin.OriginOwner>}."""
         live = [pooled for pooled in self.sessions.values() if not pooled.session.closed]
         if len(live) < self._maxSessions:
             self._wanting.pop(origin, None)
@@ -156,7 +156,7 @@ class Keeper:
         return False
 
     def find(self, origin: OriginSessions) -> Deferred[PooledSession | None]:
-        """See L{OriginOwner<txh2session._origin.OriginOwner>}."""
+        """See L{OriginOwner<txh2session.pool._origin.OriginOwner>}."""
         if not self._candidates(origin):
             return succeed(None)
 
@@ -175,28 +175,28 @@ class Keeper:
         return [pooled for pooled in self.sessions.values() if pooled.session.ready and self.mayCarry(pooled, origin)]
 
     def mayCarry(self, pooled: PooledSession, origin: OriginSessions) -> bool:
-        """See L{OriginOwner<txh2session._origin.OriginOwner>}."""
+        """See L{OriginOwner<txh2session.pool._origin.OriginOwner>}."""
         return mayCarry(pooled.session, origin.url, pooled.originsNamed)
 
     def open(self, origin: OriginSessions) -> ClientSession:
-        """See L{OriginOwner<txh2session._origin.OriginOwner>}."""
+        """See L{OriginOwner<txh2session.pool._origin.OriginOwner>}."""
         memory = self._memories.get(origin.url)
         origin.parking = self.dialer.parkingFor(origin.url)
         return self.dialer.open(origin.url, 1 if memory is None else memory.keepaliveFactor, origin.parking)
 
     def opened(self, pooled: PooledSession) -> None:
-        """See L{OriginOwner<txh2session._origin.OriginOwner>}."""
+        """See L{OriginOwner<txh2session.pool._origin.OriginOwner>}."""
         self.sessions[pooled.session] = pooled
 
     def connectFailed(self, origin: OriginSessions, failure: Failure) -> Failure:
-        """See L{OriginOwner<txh2session._origin.OriginOwner>}."""
+        """See L{OriginOwner<txh2session.pool._origin.OriginOwner>}."""
         parking, origin.parking = origin.parking, None
         if parking is not None and parking.parked:
             return self._fallBack(origin.url, parking.parked, failure)
         return failure
 
     def http1Required(self, origin: OriginSessions, failure: Failure) -> Failure:
-        """See L{OriginOwner<txh2session._origin.OriginOwner>}."""
+        """See L{OriginOwner<txh2session.pool._origin.OriginOwner>}."""
         return (
             self._fallBack(origin.url, deque(), failure)
             if self.dialer.http1 and origin.url.scheme == "https"
@@ -215,24 +215,24 @@ class Keeper:
         return memory
 
     def misdirected(self, pooled: PooledSession, origin: OriginSessions) -> None:
-        """See L{OriginOwner<txh2session._origin.OriginOwner>}."""
+        """See L{OriginOwner<txh2session.pool._origin.OriginOwner>}."""
         if pooled.home is not origin:
             self._remember(origin.url).notShared = True
 
     def wentAway(self, pooled: PooledSession, code: int, debugData: bytes) -> None:
-        """See L{OriginOwner<txh2session._origin.OriginOwner>}."""
+        """See L{OriginOwner<txh2session.pool._origin.OriginOwner>}."""
         if code == ErrorCode.ENHANCE_YOUR_CALM and debugData == _TOO_MANY_PINGS:
             memory = self._remember(pooled.home.url)
             memory.keepaliveFactor = min(memory.keepaliveFactor * 2, _SLOWEST)
         self._leave(pooled)
 
     def idle(self, pooled: PooledSession) -> None:
-        """See L{OriginOwner<txh2session._origin.OriginOwner>}."""
+        """See L{OriginOwner<txh2session.pool._origin.OriginOwner>}."""
         pooled.idleSince = self.seconds()
         self._serveWanting()
 
     def gone(self, pooled: PooledSession) -> None:
-        """See L{OriginOwner<txh2session._origin.OriginOwner>}."""
+        """See L{OriginOwner<txh2session.pool._origin.OriginOwner>}."""
         self.sessions.pop(pooled.session, None)
         self._leave(pooled)
         self._lookForEnd()
@@ -252,7 +252,7 @@ class Keeper:
                 return
 
     def unused(self, origin: OriginSessions) -> None:
-        """See L{OriginOwner<txh2session._origin.OriginOwner>}."""
+        """See L{OriginOwner<txh2session.pool._origin.OriginOwner>}."""
         self._wanting.pop(origin, None)
         if self.origins.get(origin.url) is origin:
             del self.origins[origin.url]

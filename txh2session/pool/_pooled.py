@@ -19,7 +19,7 @@ from txh2session.settings import Settings
 from txh2session.stream import Stream
 
 if TYPE_CHECKING:
-    from txh2session._origin import OriginSessions
+    from txh2session.pool._origin import OriginSessions
 
 Body: TypeAlias = bytes | Callable[[ClientStream], object]
 """A request's body: all of it, or what writes it to the stream and ends that."""

@@ -43,8 +43,8 @@ from txh2session import (
     Timeouts,
 )
 from txh2session import Headers as FieldList
-from txh2session._bodies import IReplayableBodyProducer, RequestBody
-from txh2session._response import H2Request, H2Response, ResponseCancelled
+from txh2session.agent._bodies import IReplayableBodyProducer, RequestBody
+from txh2session.agent._response import H2Request, H2Response, ResponseCancelled
 
 __all__ = ["H2Agent", "H2Request", "H2Response", "IReplayableBodyProducer", "ResponseCancelled"]
 

@@ -17,16 +17,16 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorPluggableNameResolver, IStreamClientEndpoint
 from twisted.web.iweb import IPolicyForHTTPS
 
-from txh2session._dialer import Dialer
-from txh2session._keeper import REMEMBERED, Keeper, closedPool
 from txh2session._origins import WebURL
-from txh2session._parking import SpeaksHTTP1
-from txh2session._pooled import Body, PooledRequest
 from txh2session.client import ClientStream
 from txh2session.connecting import parsedURL
 from txh2session.framelog import FrameLog
 from txh2session.headers import HeadersLike, requestHeaders
 from txh2session.listeners import SessionListener, StreamListener
+from txh2session.pool._dialer import Dialer
+from txh2session.pool._keeper import REMEMBERED, Keeper, closedPool
+from txh2session.pool._parking import SpeaksHTTP1
+from txh2session.pool._pooled import Body, PooledRequest
 from txh2session.settings import Limits, Options, Settings, Timeouts, checkSeconds
 
 __all__ = ["OriginSnapshot", "SessionPool", "SpeaksHTTP1"]

@@ -14,10 +14,10 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from txh2session._origins import WebURL
-from txh2session._parking import ParkingFactory
-from txh2session._pooled import PooledRequest, PooledSession
 from txh2session.client import ClientSession
 from txh2session.errors import HTTP2Error
+from txh2session.pool._parking import ParkingFactory
+from txh2session.pool._pooled import PooledRequest, PooledSession
 
 
 class OriginOwner(Protocol):
