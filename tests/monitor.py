@@ -72,14 +72,16 @@ class Stream:
     @ivar window: how many bytes the sender may still send.
     @ivar given: how many bytes the other end may still send.
     @ivar promised: whether it is a push.
+    @ivar tunnel: whether it is a CONNECT that was not refused.
     """
 
-    __slots__ = ("given", "mine", "promised", "theirs", "window")
+    __slots__ = ("given", "mine", "promised", "theirs", "tunnel", "window")
 
     def __init__(self, window: int, given: int, promised: bool = False) -> None:
         self.window = window
         self.given = given
         self.promised = promised
+        self.tunnel = False
         self.mine = Half()
         self.theirs = Half()
 
@@ -218,12 +220,14 @@ class EmissionMonitor:
         kind, flags, streamID, payload = self._theirBlock
         self._theirBlock = None
         fragment, promised = _fragment(kind, flags, payload)
-        self._theirDecoder.decode(fragment, raw=True)
+        fields = dict(self._theirDecoder.decode(fragment, raw=True))
         if kind == PUSH_PROMISE:
             stream = self._streams.setdefault(promised, self._fresh(promised=True))
             stream.mine.ended = True
             return
-        self._streams.setdefault(streamID, self._fresh())
+        if streamID not in self._streams:
+            self._streams[streamID] = self._fresh()
+            self._streams[streamID].tunnel = fields.get(b":method") == b"CONNECT"
         self._hearEnd(streamID, flags)
 
     def _hearEnd(self, streamID: int, flags: int) -> None:
@@ -400,6 +404,7 @@ class EmissionMonitor:
         self._need(set(pseudo) <= {*needed, b":authority", b":protocol"}, f"a request has no {set(pseudo)}", "8.3.1")
         self._need(b":protocol" not in pseudo or self._theirs[8], "extended CONNECT needs its setting", "8.5")
         stream = self._streams[streamID] = self._fresh()
+        stream.tunnel = pseudo.get(b":method") == b"CONNECT"
         stream.mine.headers = True
         stream.mine.ended = ends
 
@@ -408,6 +413,7 @@ class EmissionMonitor:
         need = self._need
         need(not stream.mine.ended, f"HEADERS on stream {streamID} after END_STREAM", "5.1")
         if stream.mine.headers:
+            need(not stream.tunnel, "a tunnel has no trailers", "8.5")
             need(ends, "trailers end their stream", "8.1")
             need(not pseudo, "trailers have no pseudo-header fields", "8.1")
         else:
@@ -419,6 +425,7 @@ class EmissionMonitor:
                 if stream.promised:
                     need(self._counted() < self._theirs[3], "a push too many", "5.1.2")
                 stream.mine.headers = True
+                stream.tunnel = stream.tunnel and status < 300
             need(status >= 200 or not ends, "an informational response does not end a stream", "8.1")
         stream.mine.ended = ends
 

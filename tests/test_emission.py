@@ -281,6 +281,13 @@ class MonitorTests(SynchronousTestCase):
             "two resets": ("which is closed", [("sent", buildFrame(3, 0, 1, bytes(4)) * 2)]),
             "a reset for a reset": ("which is closed", [reset, wait, ("sent", buildFrame(3, 0, 1, bytes(4)))]),
             "trailers": ("trailers end", [("sent", buildFrame(1, 4, 1, none.encode([("a", "b")])))]),
+            "trailers in a tunnel": (
+                "a tunnel has",
+                [
+                    ("sent", buildFrame(1, 4, 3, none.encode([(":method", "CONNECT"), (":authority", "a:1")]))),
+                    ("sent", buildFrame(1, 5, 3, b"\0\1a\1b")),
+                ],
+            ),
             "even": ("to open", [("sent", buildFrame(1, 5, 2, self.request))]),
             "backwards": (
                 "higher id",

@@ -804,6 +804,31 @@ class AcceptTests(TunnelTestCase):
         self.assertEqual(stream.rstCode, ErrorCode.INTERNAL_ERROR)
         self.assertFalse(stream.session.destroyed)
 
+    def test_noTrailers(self) -> None:
+        """
+        Neither side can send trailers in a tunnel, plain or extended; the answer that refuses one may have some.
+        """
+        streams: list[Any] = []
+        both = connectedSessions(
+            lambda stream, headers: streams.append(stream), settings=Settings(enableConnectProtocol=True)
+        )
+        for extra in ({}, {":protocol": "websocket"}):
+            mine = both.client.request({":method": "CONNECT", ":authority": "a:1", **extra})
+            both.pump()
+            theirs = streams[-1]
+            self.assertRaises(InvalidHeader, mine.end, trailers={"a": "b"})
+            self.assertRaises(InvalidHeader, theirs.end, trailers={"a": "b"})
+            theirs.respond()
+            self.assertRaises(InvalidHeader, theirs.end, b"x", {"a": "b"})
+            mine.end()
+            theirs.end()
+        refused = both.client.request({":method": "CONNECT", ":authority": "a:1"})
+        both.pump()
+        streams[-1].respond({":status": 403})
+        streams[-1].end(trailers={"a": "b"})
+        both.pump()
+        self.assertEqual(self.successResultOf(refused.whenTrailers())["a"], "b")
+
 
 class OpenTests(TunnelTestCase):
     """

@@ -585,6 +585,7 @@ class FrameRules:
         record.awaited = facts.contentLength
         record.final = True
         record.method = facts.method
+        record.tunnel = facts.method == b"CONNECT"
         self._lastProcessed = streamID
         update = self._earlyPriorities.pop(streamID, None)
         if update is None and facts.priority is not None:
@@ -628,6 +629,7 @@ class FrameRules:
             record.awaited = 0
         elif record.method == b"CONNECT" and facts.status < 300:
             record.awaited = None  # a tunnel has no length, whatever is said (RFC 9110 section 9.3.6)
+            record.tunnel = True
         elif ended and facts.contentLength:
             raise StreamFault(ErrorCode.PROTOCOL_ERROR, "content-length without a body")
         else:
@@ -652,6 +654,8 @@ class FrameRules:
 
     def _trailersArrived(self, streamID: int, fields: Iterable[Field]) -> None:
         record = self._streams[streamID]
+        if record.tunnel:
+            raise StreamFault(ErrorCode.PROTOCOL_ERROR, "a header list in a tunnel (RFC 9113 section 8.5)")
         headers = self._wrap(fields)
         try:
             checkTrailers(fields, self._strictBlanks)

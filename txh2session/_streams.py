@@ -32,6 +32,7 @@ class Record:
     @ivar final: whether the peer's final headers are here.
     @ivar reserved: whether it was promised and has not begun (RFC 9113 section 5.1).
     @ivar method: the request's method.
+    @ivar tunnel: whether the peer may send nothing but DATA: a CONNECT (RFC 9113 section 8.5).
     @ivar information: how many 1xx responses came.
     @ivar awaited: bytes of the peer's body that content-length promises, L{None} if it does not.
     @ivar arrived: bytes of it that came.
@@ -59,6 +60,7 @@ class Record:
         "reserved",
         "streamID",
         "trailers",
+        "tunnel",
         "updatedAt",
         "window",
     )
@@ -80,6 +82,7 @@ class Record:
         self.final = False
         self.reserved = False
         self.method = b""
+        self.tunnel = False
         self.information = 0
         self.held = STREAM_BYTES
 

@@ -69,6 +69,10 @@ class ClientStream(Stream):
                 self._openedWaiters.fail(self._cut)
         return self._openedWaiters.when(self._cancelled)
 
+    @property
+    def _isTunnel(self) -> bool:
+        return self.sentHeaders is not None and self.sentHeaders.get(b":method") == b"CONNECT"
+
     def whenResponse(self) -> Deferred[Headers]:
         """
         Wait for the final response.

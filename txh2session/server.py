@@ -218,6 +218,11 @@ class ServerStream(Stream):
         """See L{Stream.send}."""
         return succeed(None) if self._bodiless else super().send(data)
 
+    @property
+    def _isTunnel(self) -> bool:
+        sent = self.sentHeaders
+        return self.headers.get(b":method") == b"CONNECT" and (sent is None or (sent.status or 200) < 300)
+
     def end(self, data: bytes | None = None, trailers: HeadersLike | None = None) -> None:
         """See L{Stream.end}."""
         if self._bodiless:

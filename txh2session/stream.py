@@ -20,7 +20,7 @@ from txh2session._states import Receiving, Sending, nextSending
 from txh2session._streamlife import StreamLife, endedLocally
 from txh2session._waiters import Waiters
 from txh2session.constants import FrameType
-from txh2session.errors import ErrorCode, Initiator, InvalidState, StreamError, checkedCode
+from txh2session.errors import ErrorCode, Initiator, InvalidHeader, InvalidState, StreamError, checkedCode
 from txh2session.headers import Headers, HeadersLike, trailerHeaders
 
 _log = Logger()
@@ -95,8 +95,10 @@ class Stream(StreamLife):
         @param trailers: header fields that follow the body (RFC 9113 section 8.1).
 
         @raise InvalidState: if it was ended before.
-        @raise InvalidHeader: for trailers that may not be sent; nothing has been sent then.
+        @raise InvalidHeader: for trailers that may not be sent, and for any in a tunnel; nothing has been sent then.
         """
+        if trailers is not None and self._isTunnel:
+            raise InvalidHeader("a tunnel has no trailers (RFC 9113 section 8.5)")
         checked = None if trailers is None else trailerHeaders(trailers, self._owner._options.strictSingleValues)
         if data is not None and not isinstance(data, bytes):
             data = _asBytes(data)
@@ -111,6 +113,13 @@ class Stream(StreamLife):
             self.sentTrailers = checked
         self._putEnd(self.sentTrailers)
         self._owner._flush()
+
+    @property
+    def _isTunnel(self) -> bool:
+        """
+        Whether nothing but DATA may be sent: a CONNECT that this side has not refused.
+        """
+        raise AssertionError("a subclass's to define")
 
     def sendTrailers(self, headers: HeadersLike) -> None:
         """

@@ -274,6 +274,18 @@ MESSAGES = [
     ),
     Row("headersInAConnectTunnel", "8.5", EndsStream(9, P), lambda p: [p.response(9), p.headers(9, [("a", "b")])]),
     Row(
+        "trailersInAConnectTunnel",
+        "8.5",
+        EndsStream(9, P),
+        lambda p: [p.response(9), p.data(9, b"x"), p.headers(9, [("a", "b")], end=True)],
+    ),
+    Row(
+        "trailersOfARefusedTunnel",
+        "8.5",
+        Lives(),
+        lambda p: [p.response(9, status=403), p.data(9, b"x"), p.headers(9, [("a", "b")], end=True), p.reset(9, 0)],
+    ),
+    Row(
         "lengthOfAConnectTunnel", "8.5", Lives(), lambda p: [p.response(9, ("content-length", "1")), p.data(9, b"abc")]
     ),
 ]

@@ -473,6 +473,16 @@ MESSAGES = [
         lambda p: [p.headers(3, [(":method", "CONNECT"), (":authority", "a:1"), (":path", "/")])],
     ),
     Row(
+        "trailersInAConnectTunnel",
+        "8.5",
+        EndsStream(3, P),
+        lambda p: [
+            p.headers(3, [(":method", "CONNECT"), (":authority", "a:1")]),
+            p.data(3, b"x"),
+            p.headers(3, [("a", "b")], end=True),
+        ],
+    ),
+    Row(
         "headersInAConnectTunnel",
         "8.5",
         EndsStream(3, P),
