@@ -309,6 +309,26 @@ class PromiseTests(SynchronousTestCase):
         self.peer.send(self.peer.response(1, end=True))
         self.assertEqual(self.successResultOf(self.request.whenResponse()).status, 200)
 
+    def test_otherOrigins(self) -> None:
+        """
+        A promise of another origin than the session's, or the request's, costs that push only (8.4).
+        """
+        for number, (scheme, authority) in enumerate(
+            (("http", "elsewhere"), ("https", "localhost"), ("http", "localhost:8080"))
+        ):
+            fields = [(":method", "GET"), (":scheme", scheme), (":authority", authority), (":path", "/")]
+            self.peer.send(self.promise(2 * number + 2, fields))
+            self.assertEqual(self.peer.names(), [f"RST_STREAM {2 * number + 2} PROTOCOL_ERROR"])
+        self.assertEqual(self.collector.pushes, [])
+        other = self.session.request({":authority": "other.example"})
+        other.addListener(self.collector)
+        self.peer.take()
+        for number, (parent, authority) in enumerate(((1, "LOCALHOST:80"), (3, "other.example"), (3, "localhost"))):
+            fields = [(":method", "GET"), (":scheme", "http"), (":authority", authority), (":path", "/")]
+            self.peer.send(self.promise(2 * number + 10, fields, parent))
+        self.assertEqual(self.peer.names(), [])
+        self.assertEqual(len(self.collector.pushes), 3)
+
     def test_wrongStreams(self) -> None:
         """
         A promise on a stream that is no open request, or of a stream that is not new, ends the connection.

@@ -73,6 +73,7 @@ class FrameSpeaker:
         self._block = bytearray()
         self._blockOf: HeadersFrame | PushPromiseFrame | None = None
         self._prefaceDue = not client
+        self._asked: dict[int, tuple[str, str]] = {}
         self._waiting: list[tuple[FrameTest, Deferred[Any]]] = []
         self._reason: Failure | None = None
 
@@ -186,10 +187,11 @@ class FrameSpeaker:
 
     def promise(self, streamID: int, promisedID: int, path: str = "/pushed") -> PushPromiseFrame:
         """
-        Make a PUSH_PROMISE frame.
+        Make a PUSH_PROMISE frame, of something of the same origin as the request on that stream, if one has come.
         """
-        block = self.encoder.encode(requestFields("GET", path))
-        return PushPromiseFrame(streamID, promisedID, block, flags=["END_HEADERS"])
+        scheme, authority = self._asked.get(streamID, ("http", "localhost"))
+        fields = [(":method", "GET"), (":scheme", scheme), (":authority", authority), (":path", path)]
+        return PushPromiseFrame(streamID, promisedID, self.encoder.encode(fields), flags=["END_HEADERS"])
 
     def settings(self, **settings: int) -> None:
         """
@@ -285,6 +287,10 @@ class FrameSpeaker:
             (bytes(name).decode(), bytes(value).decode())
             for name, value in self._decoder.decode(bytes(self._block), raw=True)
         ]
+        if not self.client:
+            asked = dict(first.fields)  # type: ignore[union-attr]
+            if ":scheme" in asked and ":authority" in asked:
+                self._asked[first.stream_id] = asked[":scheme"], asked[":authority"]
         return [frame] if frame is first else [first, frame]
 
     def take(self, kind: type[Frame] | None = None) -> list[Any]:

@@ -187,7 +187,7 @@ def checkTarget(pseudo: dict[bytes, bytes], host: bytes | None, extendedConnect:
     authority = pseudo.get(b":authority")
     if authority is None:
         authority = host
-    elif host is not None and host != authority and not _sameAuthority(host, authority, scheme):
+    elif host is not None and host != authority and not sameAuthority(host, authority, scheme):
         raise MalformedMessage(":authority and host differ (RFC 9113 section 8.3.1)")
     if method == b"CONNECT" and b":protocol" not in pseudo:
         if not pseudo.get(b":authority"):
@@ -210,7 +210,7 @@ def checkTarget(pseudo: dict[bytes, bytes], host: bytes | None, extendedConnect:
     return method
 
 
-def _sameAuthority(host: bytes, authority: bytes, scheme: bytes) -> bool:
+def sameAuthority(host: bytes, authority: bytes, scheme: bytes) -> bool:
     """
     Compare two authorities as RFC 3986 section 6.2 says: without regard to case and to the scheme's own port.
     """

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 
+from txh2session._messages import sameAuthority
 from txh2session._outbound import DEFAULT_URGENCY
 from txh2session._priority import Priority
 from txh2session._states import Sending
@@ -390,11 +391,32 @@ class ClientSession(Session):
         pushed.id = streamID
         pushed._counts.opened(self._clock)
         self._streams[streamID] = pushed
+        if parent is not None and not self._answersFor(headers, parent):
+            pushed.close(ErrorCode.PROTOCOL_ERROR)
+            return
         if parent is None or not (parent._listeners or self._listeners):
             pushed.close(ErrorCode.CANCEL)
             return
         parent._tell("pushReceived", pushed, headers)
         self._tell("streamReceived", pushed, headers)
+
+    def _answersFor(self, promised: Headers, parent: Stream) -> bool:
+        """
+        Whether the server may push what it promises: something of an origin of the session's, or of the one it was asked
+        (RFC 9113 section 8.4).
+        """
+        asked = parent.sentHeaders
+        scheme = promised.get(b":scheme", b"").lower()
+        authority = (promised.authority or "").encode("utf-8", "surrogateescape")
+        known = [tuple(origin.split("://", 1)) for origin in self._origins]
+        known.append((self.scheme, self.authority))
+        if asked is not None:
+            known.append((asked.scheme or "", asked.authority or ""))
+        return any(
+            each.lower().encode("utf-8", "surrogateescape") == scheme
+            and sameAuthority(other.encode("utf-8", "surrogateescape"), authority, scheme)
+            for each, other in known
+        )
 
     def informationReceived(self, streamID: int, headers: Headers) -> None:
         """See L{EngineOwner<txh2session._engine.EngineOwner>}."""

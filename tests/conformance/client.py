@@ -272,6 +272,13 @@ MESSAGES = [
         lambda p: [promise(p, [*requestFields()[:2], (":path", "/")])],
         PUSH,
     ),
+    Row(
+        "promiseOfAnotherOrigin",
+        "8.4",
+        EndsStream(2, P),
+        lambda p: [promise(p, requestFields(authority="elsewhere"))],
+        PUSH,
+    ),
     Row("headersInAConnectTunnel", "8.5", EndsStream(9, P), lambda p: [p.response(9), p.headers(9, [("a", "b")])]),
     Row(
         "trailersInAConnectTunnel",
