@@ -187,6 +187,24 @@ class OrderTests(SynchronousTestCase):
         self.peer.sendBytes(b"".join(buildPriorityUpdate(number, b"u=1") for number in range(1, 1001, 2)))
         engine: Any = next(iter(self.server.sessions))._engine
         self.assertEqual(len(engine._earlyPriorities), 100)
+        self.peer.sendBytes(buildPriorityUpdate(1, b"u=2"))
+        self.assertEqual(engine._earlyPriorities[1].urgency, 2)
+
+    def test_earlyUpdatesOfRequestsThatNeverCome(self) -> None:
+        """
+        They do not keep the priorities of later requests from being kept.
+        """
+        self.peer.sendBytes(b"".join(buildPriorityUpdate(number, b"u=1") for number in range(501, 701, 2)))
+        self.peer.send(self.peer.get(701, "/"))
+        self.peer.sendBytes(buildPriorityUpdate(705, b"u=0"))
+        self.peer.send(self.peer.get(703, "/", ("priority", "u=1")), self.peer.get(705, "/", ("priority", "u=7")))
+        for stream in self.streams:
+            stream.respond()
+        self.streams.pop(0).end(b"x" * 65535)
+        self.peer.take()
+        for stream in self.streams:
+            stream.end(b"y" * 40_000)
+        self.assertEqual(self.order(), [705] * 3 + [703] * 3)
 
 
 class ClientTests(SynchronousTestCase):

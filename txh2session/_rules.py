@@ -399,8 +399,20 @@ class FrameRules:
             return
         if about in self._streams:
             self.setPriority(about, priority)
-        elif self._table.isIdle(about) and len(self._earlyPriorities) < self._announced[-1].maxConcurrentStreams:
-            self._earlyPriorities[about] = priority
+        elif self._table.isIdle(about):
+            self._keepPriority(about, priority)
+
+    def _keepPriority(self, about: int, priority: Priority) -> None:
+        """
+        Keep a priority for a request that has not come yet.
+        """
+        early, most = self._earlyPriorities, self._announced[-1].maxConcurrentStreams
+        if len(early) >= most:
+            # Requests that were left out, or refused, will not come for theirs.
+            for streamID in [each for each in early if not self._table.isIdle(each)]:
+                del early[streamID]
+        if about in early or len(early) < most:
+            early[about] = priority
 
     def _resetFrame(self, flags: int, streamID: int, raw: bytes) -> None:
         if len(raw) != frames.HEAD + 4:
