@@ -118,7 +118,7 @@ class FuzzTests(SynchronousTestCase):
         """
         atheris, a fixed number of inputs.
         """
-        folder = Path(self.mktemp())
+        folder = Path(self.mktemp()).resolve()
         folder.mkdir()
         for name, runs in (("raw", 500), ("frames", 700), ("splitter", 700)):
             command = [sys.executable, "-m", "tests.fuzz.run", name, f"--runs={runs * self.times}", "--seed=1"]

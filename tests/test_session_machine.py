@@ -93,8 +93,9 @@ class Watched:
     A Deferred that was handed out.
     """
 
-    def __init__(self, name: str, waiting: Deferred[Any]) -> None:
+    def __init__(self, name: str, waiting: Deferred[Any], stream: Stream | None) -> None:
         self.name = name
+        self.stream = stream
         self.waiting = waiting
         self.fired = 0
 
@@ -326,7 +327,7 @@ class SessionMachine(RuleBasedStateMachine):
         """
         Count how often a Deferred fires, and call back from inside.
         """
-        watched = Watched(name, waiting)
+        watched = Watched(name, waiting, stream)
         self.watched.append(watched)
 
         def fired(result: Any) -> None:
@@ -623,7 +624,7 @@ class SessionMachine(RuleBasedStateMachine):
         for stream in list(self.books):
             self.act("resume", stream)  # what was paused waits for this, also at the end
         self.sane()
-        unfired = [watched.name for watched in self.watched if not watched.fired]
+        unfired = [(watched.name, watched.stream) for watched in self.watched if not watched.fired]
         assert not unfired, unfired
         assert sorted(map(id, self.sessionsClosed)) == sorted(map(id, self.sessions))
         for book in self.books.values():
