@@ -572,6 +572,25 @@ class BothRoles(TwoSessions):
         self.failureResultOf(body, BodyTooLong)
         self.assertEqual(mine.rstCode, ErrorCode.CANCEL)
 
+    def test_secondReaderChangesNothing(self) -> None:
+        """
+        Who asks for a body that is being read is told so; the first reader gets it all the same.
+        """
+        mine, theirs, both = self.pair()
+        body = theirs.read()
+
+        class Told(Protocol):
+            def makeConnection(self, transport: Any) -> None:
+                raise AssertionError("there is nothing for it")
+
+        with self.assertRaises(InvalidState):
+            aiter(theirs)
+        with self.assertRaises(InvalidState):
+            theirs.deliverBody(Told())
+        mine.end(b"all of it")
+        both.pump()
+        self.assertEqual(self.successResultOf(body), b"all of it")
+
     def test_readTwice(self) -> None:
         """
         A body has one reader.

@@ -242,6 +242,7 @@ class Stream(StreamLife):
 
         @raise InvalidState: if the body is being read already.
         """
+        self._checkUnread()
         self._attach(ProtocolReader(protocol, self))
 
     def read(self, limit: int | None = None) -> Deferred[bytes]:
@@ -268,6 +269,7 @@ class Stream(StreamLife):
 
         @raise InvalidState: if the body is being read already.
         """
+        self._checkUnread()
         iterator = BodyIterator(self, self._cancelled)
         iterator.start()
         self._attach(iterator)
@@ -281,12 +283,13 @@ class Stream(StreamLife):
         """
         self._attach(BodyDiscarder())
 
-    def _attach(self, reader: BodyReader) -> None:
-        buffer = self._buffer
-        if buffer is None:
-            buffer = self._makeBuffer()
-        if buffer.reader is not None:
+    def _checkUnread(self) -> None:
+        if self._buffer is not None and self._buffer.reader is not None:
             raise InvalidState("the body is being read already")
+
+    def _attach(self, reader: BodyReader) -> None:
+        self._checkUnread()
+        buffer = self._buffer or self._makeBuffer()
         self._delivering(lambda: buffer.attach(reader))
         self._owner._flush()
 
