@@ -284,7 +284,7 @@ class ClientTests(SynchronousTestCase):
         self.failureResultOf(waiting, CancelledError)
         self.assertEqual(self.peer.names(), ["HEADERS 1 END_STREAM", "RST_STREAM 1 CANCEL"])
         self.peer.send(self.peer.response(1), self.peer.data(1, b"x" * 1000), self.peer.ping())
-        self.assertEqual(self.peer.names(), ["WINDOW_UPDATE 1000", "PING ACK"])
+        self.assertEqual(self.peer.names(), ["PING ACK", "WINDOW_UPDATE 1000"])
 
     def test_refusedStream(self) -> None:
         """

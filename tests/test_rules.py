@@ -673,6 +673,52 @@ class BudgetTests(ServerRules):
             self.peer.send(self.peer.get(number, "nowhere"))
         self.exceeded("resets")
 
+    def test_veryManyFields(self) -> None:
+        """
+        A list of many more fields than are allowed costs twice as much as lists that would have been, whether its stream is
+        refused for that, for being one too many, or is over.
+        """
+        many = [("a", "")] * 1600
+        self.peer.send(*(self.peer.get(number, "/", *many) for number in (3, 5)))
+        self.exceeded("resets")
+        self.setUp()
+        self.peer.send(*(self.peer.get(number) for number in range(3, 21, 2)))
+        self.peer.send(*(self.peer.get(number, "/", *many) for number in range(21, 25, 2)))
+        self.exceeded("resets")
+        self.setUp()
+        self.peer.send(self.peer.get(3), self.peer.reset(3))
+        self.peer.send(*(self.peer.get(3, "/", *many) for _ in range(2)))
+        self.exceeded("resets")
+
+    def test_headersOnAResetStream(self) -> None:
+        """
+        HEADERS without end on a stream that is over.
+        """
+        self.peer.send(self.peer.get(3), self.peer.reset(3))
+        self.peer.send(*(self.peer.get(3) for _ in range(60)))
+        self.exceeded("controlFrames")
+
+    def test_headersInFlight(self) -> None:
+        """
+        HEADERS that were in flight when we reset their streams are honest, for as many streams as there may be.
+        """
+        for number in range(3, 403, 2):
+            self.peer.send(self.peer.post(number))
+            self.streams[-1].close(ErrorCode.CANCEL)
+            self.peer.send(self.peer.headers(number, [("x-checksum", "1")], end=True))
+        self.assertFalse(self.session.destroyed)
+
+    def test_dataOnAResetStream(self) -> None:
+        """
+        DATA without end on a stream that is over: its window is given back with one frame for all that came in a read.
+        """
+        self.peer.send(self.peer.post(3), self.peer.reset(3))
+        self.peer.take()
+        self.peer.send(*(self.peer.data(3, b"x") for _ in range(10_000)))
+        self.assertEqual(self.peer.names(), ["WINDOW_UPDATE 10000"])
+        self.peer.send(*(self.peer.data(3, b"x" * 16_384) for _ in range(65)))
+        self.costsConnection(ErrorCode.FLOW_CONTROL_ERROR)
+
     def test_honestCancels(self) -> None:
         """
         One cancelled request in five, two thousand requests at once, is honest.
@@ -880,7 +926,7 @@ class ClientRules(SynchronousTestCase):
         A body after a 204 or 304, or in answer to HEAD, costs the stream.
         """
         self.peer.send(self.peer.response(1, status=204), self.peer.data(1, b"x"))
-        self.assertEqual(self.peer.names(), ["RST_STREAM 1 PROTOCOL_ERROR", "WINDOW_UPDATE 1"][::-1])
+        self.assertEqual(self.peer.names(), ["RST_STREAM 1 PROTOCOL_ERROR", "WINDOW_UPDATE 1"])
         self.finishes(self.streams[1])
 
     def test_answerNobodyAsked(self) -> None:

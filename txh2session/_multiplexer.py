@@ -310,12 +310,10 @@ class Multiplexer(FrameRules):
     def _emit(self, frame: bytes) -> None:
         self._outlet.emit(frame)
 
-    def _decode(self, fragment: bytes) -> None:
-        """
-        Keep HPACK in step with a header block nobody wants.
-        """
+    def _decode(self, fragment: bytes) -> int:
+        """See L{FrameRules._decode}."""
         try:
-            self._conn.decoder.decode(fragment, raw=True)
+            return len(list(self._conn.decoder.decode(fragment, raw=True)))
         except (HPACKError, IndexError, TypeError, UnicodeDecodeError) as error:
             raise ConnectionFault(ErrorCode.COMPRESSION_ERROR, f"error decoding header block: {error}") from error
 
@@ -475,6 +473,7 @@ class Multiplexer(FrameRules):
     def reset(self, streamID: int, code: int) -> None:
         """See L{Engine}."""
         if self._remove(streamID, wasReset=True) is not None:
+            self._controls.earn(_IN_FLIGHT)
             self._emit(frames.buildReset(streamID, code))
 
     def forget(self, streamID: int) -> None:
@@ -642,6 +641,10 @@ def _encodable(headers: Headers) -> Any:
             fields[position] = NeverIndexedHeaderTuple(name, value)
     return fields
 
+
+_IN_FLIGHT: Final = 4
+"""What may be under way on a stream that we reset, of what counts as control frames then: two header blocks, and updates of
+two windows."""
 
 _ALWAYS_SECRET: Final = frozenset({b"authorization", b"proxy-authorization"})
 

@@ -49,12 +49,13 @@ _EARNED_AT_MOST: Final = 200_000
 
 class StreamFault(Exception):
     """
-    The peer broke a rule whose penalty is the end of one stream (RFC 9113 section 5.4.2).
+    The peer broke a rule whose penalty is the end of one stream (RFC 9113 section 5.4.2), and C{cost} of C{Limits.resets}.
     """
 
-    def __init__(self, code: ErrorCode, message: str) -> None:
+    def __init__(self, code: ErrorCode, message: str, cost: int = 1) -> None:
         super().__init__(message)
         self.code = code
+        self.cost = cost
 
 
 class FrameRules:
@@ -96,6 +97,7 @@ class FrameRules:
         self._lastProcessed = 0
         self._goAwayLast = MAX_WINDOW
         self._owed = 0
+        self._lost = 0
         self._wrapped = 0
         self._refused = 0
         self._now = 0.0
@@ -138,6 +140,8 @@ class FrameRules:
                     return
                 if first:
                     self._owner.prefaceReceived()
+            if self._lost:
+                self._giveLost()
         except OtherProtocol as other:
             if not self._stopped:
                 self.stop()
@@ -171,8 +175,8 @@ class FrameRules:
         if not self._controls.spend(self._now, amount):
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many control frames", limit="controlFrames")
 
-    def _spendReset(self) -> None:
-        if not self._resets.spend(self._now):
+    def _spendReset(self, amount: int = 1) -> None:
+        if not self._resets.spend(self._now, amount):
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many streams were reset", limit="resets")
 
     def _owe(self, size: int) -> None:
@@ -221,7 +225,7 @@ class FrameRules:
         self._owe(13)
         if known:
             self._owner.streamReset(streamID, fault.code, Initiator.PEER, str(fault))
-        self._spendReset()
+        self._spendReset(fault.cost)
 
     def _resetBelow(self, streamID: int, code: ErrorCode) -> None:
         """
@@ -248,13 +252,13 @@ class FrameRules:
             self._lateData(streamID, record, whole)
             return
         if not record.final and self._client:
-            self._creditByHand(whole)
+            self._creditLost(whole)
             raise StreamFault(ErrorCode.PROTOCOL_ERROR, "DATA before the response")
         record.arrived += size
         if record.awaited is not None and (
             record.arrived > record.awaited or (ended and record.arrived != record.awaited)
         ):
-            self._creditByHand(whole)
+            self._creditLost(whole)
             raise StreamFault(ErrorCode.PROTOCOL_ERROR, "the body does not match content-length")
         record.allowance -= whole
         if not self._credit.arrived(whole, size) or record.allowance < 0:
@@ -280,23 +284,30 @@ class FrameRules:
         if record is not None:
             if record.reserved:
                 raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "DATA on a reserved stream")
-            self._creditByHand(whole)
+            self._creditLost(whole)
             raise StreamFault(ErrorCode.STREAM_CLOSED, "DATA after END_STREAM")
         if self._table.isIdle(streamID):
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "DATA on an idle stream")
         if not self._table.wasReset(streamID):
             raise ConnectionFault(ErrorCode.STREAM_CLOSED, "DATA on a closed stream")
         # In flight when we reset the stream, or when the peer did: it counts for the connection's window only.
-        self._creditByHand(whole)
+        self._creditLost(whole)
 
-    def _creditByHand(self, size: int) -> None:
+    def _creditLost(self, size: int) -> None:
         """
-        Give back connection window for a frame that counts for nothing else.
+        Count a DATA frame that nobody gets: it takes window of the connection only, which is given back with this read.
         """
-        if size > self._credit.available:
+        self._lost += size
+        if self._lost > self._credit.available:
             raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "more DATA than the window allows")
-        if size:
-            self._emit(frames.buildWindowUpdate(0, size))
+
+    def _giveLost(self) -> None:
+        """
+        Give back connection window for frames that nobody got: with one frame, however many they were.
+        """
+        size, self._lost = self._lost, 0
+        self._emit(frames.buildWindowUpdate(0, size))
+        self._owe(13)
 
     def _headersFrame(self, flags: int, streamID: int, raw: bytes) -> None:
         if streamID == 0:
@@ -309,11 +320,12 @@ class FrameRules:
             if not record.remoteOpen:
                 if record.reserved:
                     raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "HEADERS on a stream that the server has reserved")
-                self._decode(fragment)
+                self._decodeUnwanted(fragment)
                 raise StreamFault(ErrorCode.STREAM_CLOSED, "HEADERS after END_STREAM")
             self._feed(raw)
         elif not self._table.isIdle(streamID):
-            self._decode(fragment)
+            self._spendControl()  # in flight when the stream was reset; without end they would be work for nothing
+            self._decodeUnwanted(fragment)
             if self._table.wasLeftOut(streamID):
                 raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"HEADERS open stream {streamID} after a higher one")
             if not self._table.wasReset(streamID):
@@ -329,19 +341,19 @@ class FrameRules:
         Take in a new request, or refuse it before anybody worked on it.
         """
         if streamID > self._goAwayLast:
-            self._decode(fragment)
+            self._decodeUnwanted(fragment)
             self._refuse(streamID)
         elif self._table.remoteCount >= self._announced[-1].maxConcurrentStreams:
-            self._decode(fragment)
+            self._decodeUnwanted(fragment)
             self._countRefused()
             self._refuse(streamID)
         elif self._heldBytes() > self._limits.sessionBytes:
-            self._decode(fragment)
+            self._decodeUnwanted(fragment)
             self._countRefused()
             self._refuse(streamID, ErrorCode.ENHANCE_YOUR_CALM)
             self._owner.limitReached("sessionBytes")
         elif self._account.exceeded:
-            self._decode(fragment)
+            self._decodeUnwanted(fragment)
             self._countRefused()
             self._refuse(streamID)
             self._owner.limitReached("maxBytes")
@@ -355,6 +367,19 @@ class FrameRules:
             raise ConnectionFault(
                 ErrorCode.ENHANCE_YOUR_CALM, "too many streams above the limit", limit="refusedStreams"
             )
+
+    def _excess(self, fields: int) -> int:
+        """
+        Say what decoding a list costs of C{Limits.resets}: nothing up to C{Limits.headerFields}, and beyond twice what
+        lists that are allowed would have cost.  It is the dearest thing a few thousand bytes can ask for.
+        """
+        return 2 * (fields // (self._limits.headerFields + 1))
+
+    def _decodeUnwanted(self, fragment: bytes) -> None:
+        """
+        Keep HPACK in step with a header block that nobody gets.
+        """
+        self._spendReset(self._excess(self._decode(fragment)))
 
     def _heldBytes(self) -> int:
         """
@@ -492,17 +517,17 @@ class FrameRules:
         parent = self._streams.get(streamID)
         if parent is None:
             # The promise was on its way when the request was reset: it is not known to be unwanted, but to be late.
-            self._decode(fragment)
+            self._decodeUnwanted(fragment)
             if not self._table.wasReset(streamID):
                 raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "PUSH_PROMISE on a closed stream")
             self._refuse(promised, ErrorCode.CANCEL)
         elif not parent.remoteOpen:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "PUSH_PROMISE after END_STREAM")
         elif promised > self._goAwayLast:
-            self._decode(fragment)
+            self._decodeUnwanted(fragment)
             self._refuse(promised)
         elif self._reserved >= self._limits.reservedStreams:
-            self._decode(fragment)
+            self._decodeUnwanted(fragment)
             self._refuse(promised, ErrorCode.CANCEL)
         else:
             try:
@@ -580,7 +605,8 @@ class FrameRules:
         received = list(fields)
         self._wrapped = listSize(received)
         if len(received) > self._limits.headerFields or self._wrapped > self._announced[-1].maxHeaderListSize:
-            raise StreamFault(ErrorCode.ENHANCE_YOUR_CALM, "the header list is too long")
+            cost = 1 + self._excess(len(received))
+            raise StreamFault(ErrorCode.ENHANCE_YOUR_CALM, "the header list is too long", cost)
         sensitive = frozenset(field[0] for field in received if not field.indexable)  # type: ignore[attr-defined]
         return Headers.received(received, sensitive)
 
@@ -722,9 +748,11 @@ class FrameRules:
         """
         raise AssertionError("the engine's to define")
 
-    def _decode(self, fragment: bytes) -> None:
+    def _decode(self, fragment: bytes) -> int:
         """
         Keep HPACK in step with a header block nobody wants.
+
+        @return: how many fields it had.
         """
         raise AssertionError("the engine's to define")
 
