@@ -4,6 +4,8 @@ What a session holds in memory, and what happens when it is too much.
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
 from typing import Any
 
 from twisted.internet.task import Clock
@@ -247,3 +249,35 @@ class HeldByServerTests(HeldTests, SynchronousTestCase):
     """
 
     role = "server"
+
+
+class IdleTests(SynchronousTestCase):
+    """
+    Sessions that have done their work.
+    """
+
+    def test_smallEnough(self) -> None:
+        """
+        A server's session that is idle takes 26,000 bytes of Python's objects at most, its transport included.
+        """
+        server = Server(lambda stream, headers: stream.end(b"answer"), clock=Clock())
+        transports: list[Any] = []
+
+        def served() -> None:
+            peer = FramePeer.toServer(server)
+            peer.send(peer.get(1))
+            self.assertIn("HEADERS 1 200", peer.names())
+            transports.append(peer.transport)
+
+        def measured() -> int:
+            gc.collect()
+            return tracemalloc.get_traced_memory()[0]
+
+        served()
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        before = measured()
+        for _ in range(50):
+            served()
+        self.assertEqual(len(server.sessions), 51)
+        self.assertLess((measured() - before) / 50, 26_000)

@@ -4,7 +4,6 @@ What a session has asked its peer and waits for: PINGs and changes of settings.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 
 from twisted.internet.defer import Deferred, fail
@@ -114,7 +113,7 @@ class SettingsChanges:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._waiting: deque[tuple[Waiters[Settings], DelayedCall | None]] = deque()
+        self._waiting: list[tuple[Waiters[Settings], DelayedCall | None]] = []
 
     @property
     def pending(self) -> bool:
@@ -152,7 +151,7 @@ class SettingsChanges:
         """
         if not self._waiting:
             return
-        waiters, timeout = self._waiting.popleft()
+        waiters, timeout = self._waiting.pop(0)
         if timeout is not None and timeout.active():
             timeout.cancel()
         waiters.fire(settings)
@@ -161,7 +160,7 @@ class SettingsChanges:
         """
         Tell all that no acknowledgement will come.
         """
-        waiting, self._waiting = self._waiting, deque()
+        waiting, self._waiting = self._waiting, []
         for waiters, timeout in waiting:
             if timeout is not None and timeout.active():
                 timeout.cancel()

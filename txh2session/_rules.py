@@ -9,7 +9,6 @@ stream errors for the end of the connection and applies what it should refuse.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -82,7 +81,7 @@ class FrameRules:
         self._strictBlanks = options.strictFieldWhitespace
         self.localSettings = Settings.initial()
         self.remoteSettings = Settings.initial()
-        self._announced: deque[Settings] = deque([settings])
+        self._announced = [settings]
         self._splitter = FrameSplitter(not client, settings.maxFrameSize, limits)
         self._account = account
         self._table = StreamTable(client, account)
@@ -487,7 +486,7 @@ class FrameRules:
             self._spendControl()
             return
         if self.localSettings is self._announced[0]:
-            self._announced.popleft()
+            self._announced.pop(0)
         after = self.localSettings = self._announced[0]
         self._splitter.maxFrameSize = after.maxFrameSize
         self._applyLocalSettings(after)
