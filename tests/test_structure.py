@@ -31,7 +31,20 @@ PACKAGE = ROOT / "txh2session"
 FLOORS = (
     ("words", {"constants", "errors", "settings", "_fields", "_messages", "headers", "_origins", "_states"}),
     ("policy", {"_limits", "_frames", "_outbound", "_priority", "_inbound", "_streams", "_credit", "_tuning"}),
-    ("wire", {"_engine", "_outlet", "_rules", "_multiplexer", "framelog._facts", "framelog._view", "framelog._text"}),
+    (
+        "wire",
+        {
+            "_engine",
+            "_outlet",
+            "_streamrules",
+            "_messagerules",
+            "_rules",
+            "_multiplexer",
+            "framelog._facts",
+            "framelog._view",
+            "framelog._text",
+        },
+    ),
     (
         "objects",
         {

@@ -59,7 +59,8 @@ from txh2session._frames import ConnectionFault, paddingFor
 from txh2session._limits import Account
 from txh2session._outlet import Outlet
 from txh2session._priority import Priority
-from txh2session._rules import FrameRules, StreamFault
+from txh2session._rules import FrameRules
+from txh2session._streamrules import StreamFault
 from txh2session._streams import Record
 from txh2session._tuning import WindowTuner
 from txh2session.constants import PaddingStrategy, SettingID

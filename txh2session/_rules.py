@@ -1,68 +1,34 @@
 """
 The rules of RFC 9113 for what a peer sends, frame by frame: which frames may come when, what a wrong one costs (the
-stream or the connection), and the budgets of L{Limits<txh2session.Limits>}.
+stream or the connection), and what it takes of the budgets of L{Limits<txh2session.Limits>}.
 
-This is where strictness lives, apart from the engine that does the work: of h2 it knows only the hooks at the end, which
-L{Multiplexer<txh2session._multiplexer.Multiplexer>} fills in.  Each frame is judged before h2 sees it, since h2 takes many
-stream errors for the end of the connection and applies what it should refuse.
+This is where strictness lives, apart from the engine that does the work.  Each frame is judged before h2 sees it, since h2
+takes many stream errors for the end of the connection and applies what it should refuse.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
 from txh2session import _frames as frames
-from txh2session._credit import ConnectionCredit
 from txh2session._engine import EngineOwner
-from txh2session._fields import Field
-from txh2session._frames import ConnectionFault, FrameSplitter, OtherProtocol
-from txh2session._limits import Account, TokenBucket
-from txh2session._messages import (
-    MalformedMessage,
-    checkRequest,
-    checkResponse,
-    checkTrailers,
-    listSize,
-)
+from txh2session._frames import ConnectionFault, OtherProtocol
+from txh2session._limits import Account
+from txh2session._messagerules import MessageRules
 from txh2session._priority import Priority, parsePriority
-from txh2session._streams import Record, StreamTable
+from txh2session._streamrules import StreamFault
+from txh2session._streams import Record
 from txh2session.constants import SettingID
 from txh2session.errors import ErrorCode, Initiator
-from txh2session.headers import Headers
-from txh2session.settings import (
-    DEFAULT_WINDOW,
-    MAX_WINDOW,
-    Limits,
-    Options,
-    SettingFault,
-    Settings,
-    applyReceived,
-    unpackEntries,
-)
+from txh2session.settings import Limits, Options, SettingFault, Settings, applyReceived, unpackEntries
 
 _RESERVED: Final = 0x80000000
-_EARNED_AT_MOST: Final = 200_000
-"""How many control frames a peer may save up by receiving DATA: two for each frame of a gigabyte."""
 
 
-class StreamFault(Exception):
-    """
-    The peer broke a rule whose penalty is the end of one stream (RFC 9113 section 5.4.2), and C{cost} of C{Limits.resets}.
-    """
-
-    def __init__(self, code: ErrorCode, message: str, cost: int = 1) -> None:
-        super().__init__(message)
-        self.code = code
-        self.cost = cost
-
-
-class FrameRules:
+class FrameRules(MessageRules):
     """
     Judges what a peer sends and tells the owner what of it counts.
-
-    @ivar localSettings: ours, as the peer has acknowledged them.
-    @ivar remoteSettings: the peer's, as last received.
     """
 
     def __init__(
@@ -74,33 +40,7 @@ class FrameRules:
         options: Options,
         account: Account,
     ) -> None:
-        self._owner = owner
-        self._client = client
-        self._limits = limits
-        self._options = options
-        self._strictBlanks = options.strictFieldWhitespace
-        self.localSettings = Settings.initial()
-        self.remoteSettings = Settings.initial()
-        self._announced = [settings]
-        self._splitter = FrameSplitter(not client, settings.maxFrameSize, limits)
-        self._account = account
-        self._table = StreamTable(client, account)
-        self._streams = self._table.open
-        self._credit = ConnectionCredit(DEFAULT_WINDOW, limits.unreadBytes, account)
-        self._resets = TokenBucket(limits.resets, 0.0)
-        self._controls = TokenBucket(limits.controlFrames, 0.0, _EARNED_AT_MOST)
-        # Until the peer has acknowledged a smaller window, it may know of 65,535 only.
-        self._streamWindow = max(DEFAULT_WINDOW, settings.initialWindowSize)
-        self._earlyPriorities: dict[int, Priority] = {}
-        self.framesReceived = 0
-        self._lastProcessed = 0
-        self._goAwayLast = MAX_WINDOW
-        self._owed = 0
-        self._lost = 0
-        self._wrapped = 0
-        self._refused = 0
-        self._now = 0.0
-        self._stopped = False
+        super().__init__(owner, client, settings, limits, options, account)
         self._prefaceTaken = False
         self._frames: dict[int, Callable[[int, int, bytes], None]] = {
             frames.DATA: self._dataFrame,
@@ -166,74 +106,6 @@ class FrameRules:
         self.stop()
         initiator = Initiator.ABUSE if fault.limit else Initiator.PEER
         self._owner.failed(fault.code, initiator, str(fault), fault.limit)
-
-    # -----------------------------------------------------------------------------------------------------------------
-    # Budgets
-
-    def _spendControl(self, amount: int = 1) -> None:
-        if not self._controls.spend(self._now, amount):
-            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many control frames", limit="controlFrames")
-
-    def _spendReset(self, amount: int = 1) -> None:
-        if not self._resets.spend(self._now, amount):
-            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many streams were reset", limit="resets")
-
-    def _owe(self, size: int) -> None:
-        """
-        Count a reply that waits until the transport takes it.
-        """
-        self._owed += size
-        if self._owed > self._limits.repliesOwed:
-            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "replies pile up unread", limit="repliesOwed")
-
-    # -----------------------------------------------------------------------------------------------------------------
-    # Streams: ending, being reset
-
-    def _remove(self, streamID: int, wasReset: bool) -> Record | None:
-        """
-        Take a stream out of every table but the short memory of closed ones.
-        """
-        record = self._table.close(streamID, wasReset)
-        if record is not None:
-            self._forgetBelow(streamID)
-            if not wasReset and not self._table.isLocal(streamID):
-                self._resets.earn(1)  # one that works may cancel one: honest clients do, rapid reset does not
-        return record
-
-    def _halfClosed(self, record: Record) -> None:
-        """
-        Take note that one half has ended; with both the stream is over.
-        """
-        if not record.localOpen and not record.remoteOpen:
-            self._remove(record.streamID, wasReset=False)
-            self._owner.streamFinished(record.streamID)
-        elif not record.localOpen:
-            self._owner.endSent(record.streamID)
-
-    def _resetForFault(self, streamID: int, fault: StreamFault) -> None:
-        """
-        End a stream for what the peer did on it.
-        """
-        if streamID == 0:
-            raise ConnectionFault(fault.code, str(fault))
-        known = self._remove(streamID, wasReset=True) is not None
-        if not known:
-            self._forgetBelow(streamID)
-            self._table.remember(streamID, True)
-        self._emit(frames.buildReset(streamID, fault.code))
-        self._owe(13)
-        if known:
-            self._owner.streamReset(streamID, fault.code, Initiator.PEER, str(fault))
-        self._spendReset(fault.cost)
-
-    def _resetBelow(self, streamID: int, code: ErrorCode) -> None:
-        """
-        Take note that the engine below has reset a stream, for a frame that its state does not allow.
-        """
-        self._owe(13)
-        if self._remove(streamID, wasReset=True) is not None:
-            self._owner.streamReset(streamID, code, Initiator.PEER, "a frame that the stream's state does not allow")
-        self._spendReset()
 
     # -----------------------------------------------------------------------------------------------------------------
     # Frames, one method each
@@ -359,37 +231,6 @@ class FrameRules:
         else:
             self._refused = 0
             self._feed(raw)
-
-    def _countRefused(self) -> None:
-        self._refused += 1
-        if self._refused > self._limits.refusedStreams:
-            raise ConnectionFault(
-                ErrorCode.ENHANCE_YOUR_CALM, "too many streams above the limit", limit="refusedStreams"
-            )
-
-    def _excess(self, fields: int) -> int:
-        """
-        Say what decoding a list costs of C{Limits.resets}: nothing up to C{Limits.headerFields}, and beyond twice what
-        lists that are allowed would have cost.  It is the dearest thing a few thousand bytes can ask for.
-        """
-        return 2 * (fields // (self._limits.headerFields + 1))
-
-    def _decodeUnwanted(self, fragment: bytes) -> None:
-        """
-        Keep HPACK in step with a header block that nobody gets.
-        """
-        self._spendReset(self._excess(self._decode(fragment)))
-
-    def _heldBytes(self) -> int:
-        """
-        Count what is held in memory for the peer.
-        """
-        return self._account.held + self._splitter.held + self._owed + self._tablesHeld()
-
-    def _refuse(self, streamID: int, code: ErrorCode = ErrorCode.REFUSED_STREAM) -> None:
-        self._table.remember(streamID, True)
-        self._emit(frames.buildReset(streamID, code))
-        self._owe(13)
 
     def _priorityFrame(self, flags: int, streamID: int, raw: bytes) -> None:
         # Ignored (RFC 9113 section 5.3.2), but not its shape (section 6.3), nor nonsense (RFC 7540 section 5.3.1).
@@ -593,222 +434,3 @@ class FrameRules:
         origins = frames.readOrigins(raw)
         if origins is not None:
             self._owner.originReceived(origins)
-
-    # -----------------------------------------------------------------------------------------------------------------
-    # What a frame turned out to hold
-
-    def _wrap(self, fields: Iterable[Field]) -> Headers:
-        """
-        Make a received list ours, if it is not too long.
-        """
-        received = list(fields)
-        self._wrapped = listSize(received)
-        if len(received) > self._limits.headerFields or self._wrapped > self._announced[-1].maxHeaderListSize:
-            cost = 1 + self._excess(len(received))
-            raise StreamFault(ErrorCode.ENHANCE_YOUR_CALM, "the header list is too long", cost)
-        sensitive = frozenset(field[0] for field in received if not field.indexable)  # type: ignore[attr-defined]
-        return Headers.received(received, sensitive)
-
-    def _requestArrived(self, streamID: int, fields: Iterable[Field], ended: bool) -> None:
-        headers = self._wrap(fields)
-        try:
-            facts = checkRequest(fields, self._announced[-1].enableConnectProtocol, self._strictBlanks)
-        except MalformedMessage as malformed:
-            raise StreamFault(ErrorCode.PROTOCOL_ERROR, f"malformed request: {malformed}") from malformed
-        if ended and facts.contentLength:
-            raise StreamFault(ErrorCode.PROTOCOL_ERROR, "content-length without a body")
-        record = self._table.openRemote(streamID, not ended, held=self._wrapped)
-        record.allowance = self._streamWindow
-        record.awaited = facts.contentLength
-        record.final = True
-        record.method = facts.method
-        record.tunnel = facts.method == b"CONNECT"
-        self._lastProcessed = streamID
-        update = self._earlyPriorities.pop(streamID, None)
-        if update is None and facts.priority is not None:
-            update = parsePriority(facts.priority)
-        if update is not None:
-            self.setPriority(streamID, update)
-        expectsContinue = not ended and facts.expect.lower() == b"100-continue"
-        self._owner.requestReceived(streamID, headers, ended, expectsContinue)
-
-    @property
-    def _reserved(self) -> int:
-        """
-        How many pushes were promised and have not begun.
-        """
-        return sum(not record.final for streamID, record in self._streams.items() if not self._table.isLocal(streamID))
-
-    def _promiseArrived(self, parentID: int, streamID: int, fields: Iterable[Field]) -> None:
-        headers = self._wrap(fields)
-        try:
-            facts = checkRequest(fields, False, self._strictBlanks)
-        except MalformedMessage as malformed:
-            raise StreamFault(ErrorCode.PROTOCOL_ERROR, f"malformed promise: {malformed}") from malformed
-        if facts.method not in (b"GET", b"HEAD") or facts.contentLength:
-            raise StreamFault(ErrorCode.PROTOCOL_ERROR, "a promise of a request that is not safe, or has a body")
-        record = self._table.openRemote(streamID, remoteOpen=True, localOpen=False)
-        record.reserved = True
-        record.allowance = self._streamWindow
-        record.method = facts.method
-        self._lastProcessed = streamID
-        self._owner.pushReceived(parentID, streamID, headers)
-
-    def _responseArrived(self, streamID: int, fields: Iterable[Field], ended: bool) -> None:
-        record = self._streams[streamID]
-        record.reserved = False
-        headers = self._wrap(fields)
-        try:
-            facts = checkResponse(fields, self._strictBlanks)
-        except MalformedMessage as malformed:
-            raise StreamFault(ErrorCode.PROTOCOL_ERROR, f"malformed response: {malformed}") from malformed
-        if record.method == b"HEAD" or facts.status in (204, 304):
-            record.awaited = 0
-        elif record.method == b"CONNECT" and facts.status < 300:
-            record.awaited = None  # a tunnel has no length, whatever is said (RFC 9110 section 9.3.6)
-            record.tunnel = True
-        elif ended and facts.contentLength:
-            raise StreamFault(ErrorCode.PROTOCOL_ERROR, "content-length without a body")
-        else:
-            record.awaited = facts.contentLength
-        record.final = True
-        record.remoteOpen = not ended
-        self._owner.responseReceived(streamID, headers, ended)
-        self._endArrived(record)
-
-    def _informationArrived(self, streamID: int, fields: Iterable[Field]) -> None:
-        record = self._streams[streamID]
-        record.reserved = False
-        record.information += 1
-        if record.information > self._limits.informationalResponses:
-            raise StreamFault(ErrorCode.ENHANCE_YOUR_CALM, "too many informational responses")
-        headers = self._wrap(fields)
-        try:
-            checkResponse(fields, self._strictBlanks)
-        except MalformedMessage as malformed:
-            raise StreamFault(ErrorCode.PROTOCOL_ERROR, f"malformed response: {malformed}") from malformed
-        self._owner.informationReceived(streamID, headers)
-
-    def _trailersArrived(self, streamID: int, fields: Iterable[Field]) -> None:
-        record = self._streams[streamID]
-        if record.tunnel:
-            raise StreamFault(ErrorCode.PROTOCOL_ERROR, "a header list in a tunnel (RFC 9113 section 8.5)")
-        headers = self._wrap(fields)
-        try:
-            checkTrailers(fields, self._strictBlanks)
-        except MalformedMessage as malformed:
-            raise StreamFault(ErrorCode.PROTOCOL_ERROR, f"malformed trailers: {malformed}") from malformed
-        if record.awaited is not None and record.arrived != record.awaited:
-            raise StreamFault(ErrorCode.PROTOCOL_ERROR, "the body does not match content-length")
-        record.remoteOpen = False
-        self._owner.trailersReceived(streamID, headers)
-        self._endArrived(record)
-
-    def _endArrived(self, record: Record) -> None:
-        """
-        Take note of the end of the peer's half, unless the owner has ended the stream meanwhile.
-        """
-        if not record.remoteOpen and self._streams.get(record.streamID) is record:
-            self._halfClosed(record)
-
-    # -----------------------------------------------------------------------------------------------------------------
-    # What the engine does
-
-    def stop(self) -> None:
-        """
-        Take in nothing more.
-        """
-        raise AssertionError("the engine's to define")
-
-    def goAway(self, code: int, lastStreamID: int | None, debugData: bytes) -> int:
-        """
-        Queue a GOAWAY.
-        """
-        raise AssertionError("the engine's to define")
-
-    def setPriority(self, streamID: int, priority: Priority) -> None:
-        """
-        Say when a stream's body goes out relative to the others.
-        """
-        raise AssertionError("the engine's to define")
-
-    def _emit(self, frame: bytes) -> None:
-        """
-        Queue a frame of our own.
-        """
-        raise AssertionError("the engine's to define")
-
-    def _feed(self, raw: bytes) -> None:
-        """
-        Have a frame worked on.
-
-        @raise ConnectionFault: if it turns out to be wrong in a way that concerns the connection.
-        @raise StreamFault: if it concerns the stream only.
-        """
-        raise AssertionError("the engine's to define")
-
-    def _decode(self, fragment: bytes) -> int:
-        """
-        Keep HPACK in step with a header block nobody wants.
-
-        @return: how many fields it had.
-        """
-        raise AssertionError("the engine's to define")
-
-    def _tablesHeld(self) -> int:
-        """
-        Count what the HPACK tables may take.
-        """
-        raise AssertionError("the engine's to define")
-
-    def _endBelow(self, streamID: int) -> None:
-        """
-        Take note that DATA ended the peer's half of a stream.
-        """
-        raise AssertionError("the engine's to define")
-
-    def _forgetBelow(self, streamID: int) -> None:
-        """
-        Forget a stream that is over.
-        """
-        raise AssertionError("the engine's to define")
-
-    def _roundTripMeasured(self, payload: bytes) -> bool:
-        """
-        Take in the answer to a PING.
-
-        @return: whether it was the engine's own.
-        """
-        raise AssertionError("the engine's to define")
-
-    def _giveCredit(self) -> None:
-        """
-        Give the peer back what is due of the connection's window.
-        """
-        raise AssertionError("the engine's to define")
-
-    def _creditStream(self, record: Record) -> None:
-        """
-        Give the peer back what is due of a stream's window.
-        """
-        raise AssertionError("the engine's to define")
-
-    def _windowsGrew(self) -> None:
-        """
-        Look at every stream that waits for its window.
-        """
-        raise AssertionError("the engine's to define")
-
-    def _applyRemoteSettings(self, settings: Settings, smallestTable: int) -> None:
-        """
-        Put the peer's settings in force, and acknowledge them.
-
-        @param smallestTable: the smallest HEADER_TABLE_SIZE on the way to the one in force.
-        """
-        raise AssertionError("the engine's to define")
-
-    def _applyLocalSettings(self, settings: Settings) -> None:
-        """
-        Put settings of ours in force that the peer has acknowledged.
-        """
-        raise AssertionError("the engine's to define")
