@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, succeed
 from twisted.internet.interfaces import IConsumer, IPullProducer, IPushProducer
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
@@ -25,6 +25,7 @@ from txh2session import (
     InvalidHeader,
     InvalidState,
     Limits,
+    SessionError,
     Settings,
     StreamAborted,
     StreamError,
@@ -198,6 +199,48 @@ class BothRoles(TwoSessions):
         body = self.successResultOf(kept[-1].read())  # type: ignore[attr-defined]
         self.assertEqual(len(body), 60_000)  # type: ignore[attr-defined]
         self.assertEqual(near.state.unreadBytes, 0)  # type: ignore[attr-defined]
+
+    def test_pausedReadOfACutBody(self) -> None:
+        """
+        C{read()} fails when the body is cut, also while the stream is paused: nobody need resume it then.
+        """
+        for cut in (lambda theirs, both: theirs.close(ErrorCode.CANCEL), lambda theirs, both: both.pipe.lose()):
+            mine, theirs, both = self.pair()
+            theirs.write(b"part")
+            mine.pauseProducing()
+            body = mine.read()
+            both.pump()
+            cut(theirs, both)
+            both.pump()
+            self.failureResultOf(body, StreamError, SessionError)  # type: ignore[attr-defined]
+
+    def test_resumedWhileIterated(self) -> None:
+        """
+        Somebody who resumes a stream that another iterates over loses and doubles nothing.
+        """
+        mine, theirs, both = self.pair()
+        chunks: list[bytes] = []
+
+        async def collect() -> None:
+            async for chunk in mine:
+                chunks.append(chunk)
+                mine.resumeProducing()
+                await gate.pop()
+
+        gate: list[Deferred[None]] = [succeed(None) for _ in range(2)]
+        blocked: Deferred[None] = Deferred()
+        gate.insert(1, blocked)
+        collecting = Deferred.fromCoroutine(collect())
+        for part in (b"one", b"two", b"three"):
+            theirs.write(part)
+            both.pump()
+            mine.resumeProducing()
+        theirs.end()
+        both.pump()
+        blocked.callback(None)
+        both.pump()
+        self.successResultOf(collecting)  # type: ignore[attr-defined]
+        self.assertEqual(b"".join(chunks), b"onetwothree")  # type: ignore[attr-defined]
 
     def test_producerThatFails(self) -> None:
         """

@@ -168,6 +168,7 @@ class BodyIterator:
         self._source = source
         self._giveUp = giveUp
         self._waiting: Deferred[bytes | None] | None = None
+        self._unasked: list[bytes] = []
         self._ended = False
         self._error: Exception | None = None
         self.delivered = 0
@@ -189,7 +190,9 @@ class BodyIterator:
         """See L{BodyReader}."""
         self._source.pauseProducing()
         waiting, self._waiting = self._waiting, None
-        assert waiting is not None  # nothing is delivered between two questions
+        if waiting is None:
+            self._unasked.append(data)  # somebody else has resumed the stream: one chunk comes for each time
+            return
         self.delivered += 1
         waiting.callback(data)
 
@@ -216,6 +219,9 @@ class BodyIterator:
         """
         if self._waiting is not None:
             raise InvalidState("the chunk before this one is still awaited")
+        if self._unasked:
+            self.delivered += 1
+            return self._unasked.pop(0)
         if not self._ended:
             waiting = self._waiting = Deferred(self._cancelled)
             self._source.resumeProducing()

@@ -17,6 +17,7 @@ from twisted.logger import Logger
 
 from txh2session._inbound import ReceiveBuffer
 from txh2session._producers import ProducerFeed
+from txh2session._readers import BodyCollector
 from txh2session._states import Receiving, Sending
 from txh2session._statistics import StreamCounts
 from txh2session._telling import Telling
@@ -307,7 +308,9 @@ class StreamLife(Telling[StreamListener]):
             self._failWaiters(cut)
             buffer = self._buffer
             if buffer is not None:
-                keep = keep and (self._keepsUnread or buffer.reader is not None)
+                # Half a body that is collected is of no use, however long its reader is paused.
+                readable = self._keepsUnread if buffer.reader is None else not isinstance(buffer.reader, BodyCollector)
+                keep = keep and readable
                 self._guarded((lambda: buffer.end(cut)) if keep else (lambda: buffer.abandon(cut)))
         if self._buffer is not None:
             self._buffer.release()

@@ -174,6 +174,7 @@ class ClientStream(Stream):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+        self._early, self._earlySize = [], 0
         super()._finish(code, error, cut, keep=keep)
 
     def _unsendable(self, reason: str) -> StreamError:
