@@ -519,6 +519,36 @@ class BothRoles(TwoSessions):
         both.pump()
         self.assertEqual(both.pipe.first.written + both.pipe.second.written, written)
 
+    def test_windowsTooLarge(self) -> None:
+        """
+        C{initialWindowSize} may not grow so far that a stream whose window has grown by itself passes 2**31-1: the peer
+        would have to end the connection (RFC 9113 section 6.9.2).
+        """
+        near, far, both = self.connected()
+        (mine,), (theirs,) = self.openStreams(both, 1)
+        body = mine.read()
+        for _ in range(40):  # until the window has grown
+            both.clock.advance(0.01)
+            theirs.write(b"x" * 200_000)
+            both.pump()
+        grown = mine.state.localWindow
+        self.assertGreater(grown, 2**18)  # type: ignore[attr-defined]
+        self.assertRaises(InvalidSetting, near.settings, initialWindowSize=2**31 - 1)  # type: ignore[attr-defined]
+        changed = near.settings(initialWindowSize=2**31 - 1 - grown)
+        both.pump()
+        self.successResultOf(changed)  # type: ignore[attr-defined]
+        for _ in range(40):
+            theirs.write(b"x" * 200_000)
+            both.pump()
+        theirs.end()
+        both.pump()
+        self.assertEqual(len(self.successResultOf(body)), 80 * 200_000)  # type: ignore[attr-defined]
+        self.assertFalse(near.destroyed or far.destroyed)  # type: ignore[attr-defined]
+        mine.end()
+        again = near.settings(initialWindowSize=2**31 - 1)
+        both.pump()
+        self.successResultOf(again)  # type: ignore[attr-defined]
+
     def test_settingsAreBounded(self) -> None:
         """
         More than C{outstandingSettings} fail at once and are not sent.

@@ -173,6 +173,13 @@ class Engine(Protocol):
         Send a PING of eight bytes.
         """
 
+    @property
+    def windowRoom(self) -> int:
+        """
+        By how much INITIAL_WINDOW_SIZE may grow before it makes the window of an open stream too large (RFC 9113 section
+        6.9.2).
+        """
+
     def settings(self, settings: Settings) -> None:
         """
         Send what differs from the settings announced last; they hold once acknowledged.

@@ -379,8 +379,9 @@ class Multiplexer(FrameRules):
         credit, record.credit = record.credit, 0
         if record.updatedAt:
             grown = self._tuner.grown(window, now - record.updatedAt, self._limits.maxStreamWindow)
-            credit += grown - window
-            window = grown
+            if record.allowance + credit + grown - window <= MAX_WINDOW - self._windowComing:
+                credit += grown - window
+                window = grown
         record.window = window
         record.updatedAt = now
         record.allowance += credit
@@ -530,6 +531,19 @@ class Multiplexer(FrameRules):
         """See L{Engine}."""
         if not self._stopped:
             self._emit(frames.buildFrame(frames.PING, 0, 0, payload))
+
+    @property
+    def _windowComing(self) -> int:
+        """
+        By how much the peer will enlarge its streams' windows for SETTINGS of ours that it has not acknowledged.
+        """
+        return self._announced[-1].initialWindowSize - self._streamWindow
+
+    @property
+    def windowRoom(self) -> int:
+        """See L{Engine}."""
+        largest = max((record.allowance for record in self._streams.values() if record.remoteOpen), default=0)
+        return MAX_WINDOW - self._windowComing - largest
 
     def settings(self, settings: Settings) -> None:
         """See L{Engine}."""

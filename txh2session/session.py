@@ -199,7 +199,8 @@ class Session(ToldSession):
             L{PingCancelled<txh2session.PingCancelled>} when the session ends before.  More than
             C{Limits.outstandingSettings} unanswered ones fail at once.
 
-        @raise InvalidSetting: for an unknown name or a value out of range, and for C{enableConnectProtocol} taken back.
+        @raise InvalidSetting: for an unknown name or a value out of range, for C{enableConnectProtocol} taken back, and
+            for an C{initialWindowSize} that would make the window of an open stream too large (RFC 9113 section 6.9.2).
         @raise InvalidState: if the session is destroyed.
         """
         changed = self._settings.changed(**changes)
@@ -211,6 +212,9 @@ class Session(ToldSession):
             self._earlySettings.append((changes, waiters))
             return waiters.when()
         self._checkUsable()
+        room = self._engine.windowRoom
+        if changed.initialWindowSize - self._settings.initialWindowSize > room:
+            raise InvalidSetting(f"initialWindowSize may grow by {room} now: open streams have larger windows already")
         waiting = self._changes.ask(self._connectedLink(), self._timeouts.settingsAck, self._settingsTimedOut)
         if waiting.called:
             return waiting
