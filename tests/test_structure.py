@@ -86,7 +86,7 @@ FLOORS = (
         "on top",
         {
             *("web._channel", "web._upload", "web._requests", "web", "_roots"),
-            *("_pipe", "_framespeaker", "_framepeer", "_wirepeer", "testing", "tap"),
+            *("testing._pipe", "testing._framespeaker", "testing._framepeer", "testing._wirepeer", "testing", "tap"),
             *("agent._bodies", "agent._response", "agent"),
             *("demo", "demo.facts", "demo.request", "demo.routes", "demo.sockets"),
         },
@@ -97,12 +97,12 @@ FLOORS = (
 ON_TOP = FLOORS[-1][1]
 PUBLIC_MODULES = {"", "websocket"}
 """Where the public names are: what needs an extra has a module of its own."""
-PRIVATE_USERS = {"_pipe", "_framespeaker", "_framepeer", "_wirepeer", "testing"}
+PRIVATE_USERS = {"testing._pipe", "testing._framespeaker", "testing._framepeer", "testing._wirepeer", "testing"}
 """What is on top and may import more than the public names: it stands in for what is below them."""
 
 ENGINE_LIBRARIES = {
     "_multiplexer": {"h2", "hpack", "hyperframe"},
-    "_framespeaker": {"hpack", "hyperframe"},
+    "testing._framespeaker": {"hpack", "hyperframe"},
     "framelog._view": {"hpack"},
 }
 """Who may import h2 and what it is made of.  C{_framespeaker} builds frames without h2, C{framelog._view} shows them."""

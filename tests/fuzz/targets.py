@@ -30,8 +30,8 @@ from txh2session import (
     Timeouts,
 )
 from txh2session._frames import PREFACE, ConnectionFault, FrameSplitter, OtherProtocol
-from txh2session._pipe import PipeTransport
 from txh2session.protocol import HTTP2Protocol
+from txh2session.testing._pipe import PipeTransport
 
 LIMITS = Limits(
     continuationFrames=4,

@@ -16,16 +16,16 @@ from dataclasses import dataclass
 
 from twisted.internet.task import Clock
 
-from txh2session._framepeer import FramePeer
-from txh2session._framespeaker import FrameSpeaker, RawFrame, describeFrame, requestFields
-from txh2session._pipe import Pipe, PipeTransport
-from txh2session._wirepeer import FramePeerFactory, FramePeerProtocol, connectFramePeer
 from txh2session.client import ClientSession
 from txh2session.framelog import FrameLog
 from txh2session.listeners import SessionListener
 from txh2session.protocol import HTTP2Protocol
 from txh2session.server import Server, ServerSession, StreamReceived
 from txh2session.settings import Limits, Options, Settings, Timeouts
+from txh2session.testing._framepeer import FramePeer
+from txh2session.testing._framespeaker import FrameSpeaker, RawFrame, describeFrame, requestFields
+from txh2session.testing._pipe import Pipe, PipeTransport
+from txh2session.testing._wirepeer import FramePeerFactory, FramePeerProtocol, connectFramePeer
 
 __all__ = [
     "ConnectedSessions",

@@ -11,12 +11,12 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from txh2session._framespeaker import FrameSpeaker, FrameTest
-from txh2session._pipe import PipeTransport
 from txh2session.client import ClientSession
 from txh2session.protocol import HTTP2Protocol
 from txh2session.server import Server
 from txh2session.settings import Timeouts
+from txh2session.testing._framespeaker import FrameSpeaker, FrameTest
+from txh2session.testing._pipe import PipeTransport
 
 
 class FramePeer(FrameSpeaker):

@@ -13,7 +13,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txh2session._framespeaker import FrameSpeaker
+from txh2session.testing._framespeaker import FrameSpeaker
 
 
 class FramePeerProtocol(FrameSpeaker, Protocol):
