@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
@@ -113,11 +114,14 @@ class Target:
         """
         Make what is needed to speak TLS with it.
         """
-        if not self.secure:
-            return None
-        context = ssl.create_default_context(cafile=self.certificate)
-        context.set_alpn_protocols(["h2"])
-        return context
+        return _context(self.certificate) if self.secure else None
+
+
+@lru_cache(maxsize=1)
+def _context(certificate: str) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=certificate)
+    context.set_alpn_protocols(["h2"])
+    return context
 
 
 class Wire:

@@ -300,6 +300,13 @@ class ServiceTests(SynchronousTestCase):
         self.assertEqual(self.urls(), ["http://localhost:8080/"])
         self.assertTrue(service.running)
 
+    def test_crowd(self) -> None:
+        """
+        A thousand connections may wait to be accepted.
+        """
+        self.service("--http", "8080").startService()
+        self.assertEqual([place[2] for place in self.reactor.tcpServers], [1024, 1024])
+
     def test_onePort(self) -> None:
         """
         A port that the kernel picked is served on both, and logged.

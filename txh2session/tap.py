@@ -245,6 +245,11 @@ class _Place(Protocol):
         """
 
 
+_BACKLOG = 1024
+"""How many connections may wait to be accepted.  With Twisted's 50 a crowd waits for seconds, until its packets are sent again;
+Node has 511.  The kernel may allow fewer."""
+
+
 class _EndpointPlace:
     """
     What C{--listen} names.
@@ -280,8 +285,8 @@ class _AddressPlace:
     def _endpoint(self, interface: str, port: int) -> IStreamServerEndpoint:
         # The 4 in their names does not keep them from an IPv6 interface.
         if self._tls is None:
-            return TCP4ServerEndpoint(self._reactor, port, interface=interface)
-        return SSL4ServerEndpoint(self._reactor, port, self._tls, interface=interface)
+            return TCP4ServerEndpoint(self._reactor, port, _BACKLOG, interface)
+        return SSL4ServerEndpoint(self._reactor, port, self._tls, _BACKLOG, interface)
 
     async def listen(self, server: Server) -> None:
         """See L{_Place}."""
