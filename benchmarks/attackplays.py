@@ -564,7 +564,7 @@ async def manyRequests(target: Target, say: Callable[[str], None]) -> list[Check
                     wanted.add(stream)
                 stream += 2
             wire.ended.clear()
-            await wire.send(*parts)
+            await wire.send(*parts, window(0, 12 * 20))
             if not await wire.until(lambda wanted=wanted: wanted <= wire.ended, 60):  # type: ignore[misc]
                 failed.append(stream)
                 return
@@ -592,7 +592,7 @@ async def _closes(wire: Wire, asked: float, what: str) -> Check:
     return Check(what, f"closed after {asked:g} s, within 3 s", f"{took:.1f} s, GOAWAY {wire.goAway}", ok)
 
 
-@attack("9", slow=True)
+@attack("9", cpu=None, slow=True)
 async def slowPeers(target: Target, say: Callable[[str], None]) -> list[Check]:
     """
     Handshakes, prefaces, header blocks and acknowledgements that do not come, and sessions that are idle.

@@ -246,8 +246,8 @@ class _Place(Protocol):
 
 
 _BACKLOG = 1024
-"""How many connections may wait to be accepted.  With Twisted's 50 a crowd waits for seconds, until its packets are sent again;
-Node has 511.  The kernel may allow fewer."""
+"""How many connections may wait to be accepted.  With Twisted's 50 a crowd waits for seconds, until its packets are sent
+again; Node has 511.  The kernel may allow fewer."""
 
 
 class _EndpointPlace:
