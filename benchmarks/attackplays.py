@@ -697,7 +697,9 @@ async def mutatedFrames(target: Target, say: Callable[[str], None]) -> list[Chec
         for _ in range(share):
             wire = await Wire.open(target, start=False)
             await wire.send(mutated())
-            ended = await wire.until(lambda wire=wire: wire.closed is not None, 0.02)  # type: ignore[misc]
+            # No faster than the server takes them: more would ask how many connections a second it can accept.
+            await wire.until(lambda wire=wire: bool(wire.got), 0.3)  # type: ignore[misc]
+            ended = await wire.until(lambda wire=wire: wire.closed is not None, 0.005)  # type: ignore[misc]
             outcomes["closed by the server" if ended else "still open"] += 1
             await wire.close()
 
