@@ -417,7 +417,7 @@ class ServerTests(SynchronousTestCase):
         self.clock.advance(0.1)
         self.assertEqual(self.peer.names(), ["RST_STREAM 1 NO_ERROR"])
         self.peer.send(self.peer.data(1, b"x" * 1000), self.peer.ping())
-        self.assertEqual(self.peer.names(), ["WINDOW_UPDATE 1000", "PING ACK"])
+        self.assertEqual(self.peer.names(), ["PING ACK", "WINDOW_UPDATE 1000"])
         self.assertIsNone(self.successResultOf(stream.whenClosed()))
 
     def test_unreadUploadThatComes(self) -> None:
