@@ -283,6 +283,7 @@ def main() -> None:
     unknown = set(chosen.attacks) - set(ATTACKS)
     if unknown:
         options.error(f"there is no attack {', '.join(sorted(unknown))}")
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # the server does not outlive this
     names = chosen.attacks or [name for name, attack in ATTACKS.items() if chosen.full or not attack.slow]
     failed = 0
     shared = [name for name in names if not ATTACKS[name].disturbs]
