@@ -906,6 +906,17 @@ class ClientRules(SynchronousTestCase):
         self.assertEqual(self.failureResultOf(response, StreamError).value.code, ErrorCode.ENHANCE_YOUR_CALM)
         self.finishes(self.streams[1])
 
+    def test_longInformation(self) -> None:
+        """
+        1xx responses that are longer together than one header list may be cost the stream.
+        """
+        response = self.streams[0].whenResponse()
+        for number in range(9):
+            self.peer.send(self.peer.response(1, ("link", f"{number}" * 8000), status=103))
+        self.assertEqual(self.failureResultOf(response, StreamError).value.code, ErrorCode.ENHANCE_YOUR_CALM)
+        self.assertEqual(self.peer.names(), ["RST_STREAM 1 ENHANCE_YOUR_CALM"])
+        self.finishes(self.streams[1])
+
     def test_wrongLength(self) -> None:
         """
         A body shorter or longer than content-length is a failure on its stream only.

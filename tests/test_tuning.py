@@ -171,6 +171,39 @@ class TransferTests(SynchronousTestCase):
         _, client = self.transfer(2 * MIB, Limits(), bandwidth=MIB // 2)
         self.assertLessEqual(client.state.localWindow, MIB)
 
+    def test_unread(self) -> None:
+        """
+        While much lies unread the connection's window does not grow, so that a session holds C{Limits.unreadBytes} and one
+        window as it was at most.
+        """
+        clock = Clock()
+        timeouts = Timeouts(settingsAck=0, stalled=0, upload=0, idle=0, preface=0)
+        server = Server(
+            lambda stream, headers: stream.discard() if stream.id == 1 else None, clock=clock, timeouts=timeouts
+        )
+        client = ClientSession("http", "a", timeouts=timeouts)
+        way = SlowWay(
+            HTTP2Protocol(client, timeouts, clock, server=False), server.buildProtocol(None), clock, 0.1, 100 * MIB
+        )
+        for _ in range(50):
+            way.tick()
+        (session,) = server.sessions
+        client.request({":method": "POST"}).end(b"x" * 3 * MIB)  # makes both sides know the round trip
+        while session.state.remoteStreams or client.state.localWindow < MIB:
+            way.tick()
+        window = session.state.localWindow
+        self.assertLess(window, 4 * MIB)
+        for _ in range(99):
+            client.request({":method": "POST"}).end(b"x" * 250_000)
+        for _ in range(2000):
+            way.tick()
+        self.assertGreater(session.state.unreadBytes, 16 * MIB)
+        self.assertLessEqual(session.state.unreadBytes, 16 * MIB + 2 * window)
+        self.assertLessEqual(session.state.localWindow, 2 * window)
+        client.destroy()
+        for _ in range(50):
+            way.tick()
+
     def test_fixedByTheApplication(self) -> None:
         """
         After C{setLocalWindowSize} the connection's window stays as it was set.

@@ -109,6 +109,9 @@ class MessageRules(StreamRules):
         if record.information > self._limits.informationalResponses:
             raise StreamFault(ErrorCode.ENHANCE_YOUR_CALM, "too many informational responses")
         headers = self._wrap(fields)
+        record.informationBytes += self._wrapped
+        if record.informationBytes > self._announced[-1].maxHeaderListSize:
+            raise StreamFault(ErrorCode.ENHANCE_YOUR_CALM, "the informational responses are too long together")
         try:
             checkResponse(fields, self._strictBlanks)
         except MalformedMessage as malformed:

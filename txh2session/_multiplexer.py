@@ -360,7 +360,8 @@ class Multiplexer(FrameRules):
             return
         now = self._seconds()
         window = self._credit.window
-        if self._creditGiven and not self._connectionFixed:
+        # While much lies unread it is not the window that holds the peer up.
+        if self._creditGiven and not self._connectionFixed and self._credit.unread <= self._limits.connectionWindow:
             grown = self._tuner.grown(window, now - self._creditGiven, self._limits.maxConnectionWindow)
             if grown > window:
                 due += self._credit.resize(grown)

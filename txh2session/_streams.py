@@ -34,6 +34,7 @@ class Record:
     @ivar method: the request's method.
     @ivar tunnel: whether the peer may send nothing but DATA: a CONNECT (RFC 9113 section 8.5).
     @ivar information: how many 1xx responses came.
+    @ivar informationBytes: how long their header lists were together.
     @ivar awaited: bytes of the peer's body that content-length promises, L{None} if it does not.
     @ivar arrived: bytes of it that came.
     @ivar allowance: bytes the peer may still send.
@@ -51,6 +52,7 @@ class Record:
         "final",
         "held",
         "information",
+        "informationBytes",
         "localOpen",
         "method",
         "movedAt",
@@ -84,6 +86,7 @@ class Record:
         self.method = b""
         self.tunnel = False
         self.information = 0
+        self.informationBytes = 0
         self.held = STREAM_BYTES
 
 

@@ -289,7 +289,7 @@ class Limits:
         DATA frame we send adds to what is allowed, since it earns a WINDOW_UPDATE (Envoy's rule).
     @ivar repliesOwed: bytes of acknowledgements and resets waiting for a peer that does not read.  64 KiB (twisted.web
         17 KiB).
-    @ivar informationalResponses: 1xx responses to one request.  100 (Go bounds them by bytes).
+    @ivar informationalResponses: 1xx responses to one request.  100.  Together they may be as long as one header list (Go).
     @ivar unreadBytes: bytes of all bodies that arrived and that no application has read; above it the connection window
         stays shut.  16 MiB.
     @ivar sessionBytes: bytes held for the peer in all (bodies queued and unread, open streams and their headers, HPACK
