@@ -136,8 +136,10 @@ class _SlimSettings(H2Settings):
         @param initial: values by the names of L{SettingCodes}.
         """
         super().__init__(client, {SettingCodes[name]: value for name, value in initial.items()})
-        slim: Any = {key: _Values(values) for key, values in self._settings.items()}
-        self._settings = slim
+        table: Any = getattr(self, "_settings", None)
+        if isinstance(table, dict):  # not h2's to promise: without it a session takes more memory, and works
+            for key, values in table.items():
+                table[key] = _Values(values)
 
 
 class _PaddingConnection(_Connection):
