@@ -127,6 +127,24 @@ class SessionBytesTests(SynchronousTestCase):
         peer.abort()
         self.assertEqual(self.session.state.heldBytes, 8192)
 
+    def test_closedStreams(self) -> None:
+        """
+        Streams that are over are forgotten: from its thousandth request on a session takes no more memory.
+        """
+        peer = self.serve(10_000_000)
+        taken: list[int] = []
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        for streamID in range(1, 8001, 2):
+            peer.send(peer.get(streamID))
+            self.streams.pop().end()
+            peer.take()
+            self.log.clear()
+            if streamID % 2000 == 1999:
+                gc.collect()
+                taken.append(tracemalloc.get_traced_memory()[0])
+        self.assertLess(max(taken[1:]) - taken[0], 20_000, taken)
+
     def test_inARow(self) -> None:
         """
         Somebody who goes on without end is cut off as for any refused streams.

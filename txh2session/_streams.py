@@ -15,8 +15,9 @@ from txh2session.headers import Headers
 
 STREAM_BYTES: Final = 2048
 """What an open stream takes besides its headers and bodies: 1.8 kB were measured."""
-_CLOSED_KEPT: Final = 2048
-"""How many streams that are over are remembered, to tell late frames from wrong ones."""
+_CLOSED_KEPT: Final = 512
+"""How many streams that are over are remembered at least, to tell late frames from wrong ones.  In a round trip no more
+than were open at once can have ended."""
 
 
 class Record:
@@ -181,7 +182,7 @@ class StreamTable:
         Note how a stream ended.
         """
         self._closed[streamID] = wasReset
-        if len(self._closed) > _CLOSED_KEPT:
+        if len(self._closed) > _CLOSED_KEPT and len(self._closed) > 2 * self.most:
             oldest = next(iter(self._closed))
             del self._closed[oldest]
             self._forgotten = max(self._forgotten, oldest)
