@@ -1433,6 +1433,23 @@ class WrappedTests(NetworkCase):
         response = self.result(client.get("https://localhost/redirect/302", allow_redirects=False))
         self.assertEqual(response.code, 302)
 
+    def test_treqBrowserLikeRedirects(self) -> None:
+        """
+        Treq's C{browser_like_redirects} has a POST that is redirected go on as GET.
+        """
+        waiting = self.treq().post("https://localhost/redirect/302", data=b"form", browser_like_redirects=True)
+        facts = self.result(self.result(waiting).json())
+        self.assertEqual((facts["method"], facts["body"]), ("GET", ""))
+
+    def test_treqOtherMethods(self) -> None:
+        """
+        Treq's C{request} with any method.
+        """
+        client = self.treq()
+        for method, data in (("OPTIONS", None), ("PROPFIND", b"<propfind/>")):
+            facts = self.result(self.result(client.request(method, "https://localhost/echo", data=data)).json())
+            self.assertEqual((facts["method"], facts["body"].encode()), (method, data or b""))
+
     def test_treqAuthAndGzip(self) -> None:
         """
         Treq's basic authentication, and its unpacking of answers.
