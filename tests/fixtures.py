@@ -62,6 +62,10 @@ class Recorder(SessionListener, StreamListener):
         """Write it down."""
         self.log.append(("not sent", *facts))
 
+    def sessionClosing(self, session: Session) -> None:
+        """Write it down."""
+        self.log.append("closing")
+
     def sessionClosed(self, session: Session, error: Exception | None) -> None:
         """Write it down."""
         self.log.append(("session closed", error))

@@ -549,6 +549,30 @@ class BothRoles(TwoSessions):
         both.pump()
         self.successResultOf(again)  # type: ignore[attr-defined]
 
+    def test_closingIsTold(self) -> None:
+        """
+        Listeners of both ends are told once that a session is to close, and what they end no longer holds it up.
+        """
+        for begin in (lambda near, far: near.close(), lambda near, far: far.close()):
+            near, far, both = self.connected()
+            logs: list[list[Any]] = [[], []]
+
+            (stream,), _ = self.openStreams(both, 1)
+
+            class Ending(Recorder):
+                def sessionClosing(self, session: Any, stream: Any = stream) -> None:
+                    super().sessionClosing(session)
+                    stream.close(ErrorCode.CANCEL)
+
+            near.addListener(Ending(logs[0]))
+            far.addListener(Recorder(logs[1]))
+            begin(near, far)
+            near.close()
+            both.pump()
+            for log in logs:
+                self.assertEqual(log.count("closing"), 1)
+                self.assertEqual(log[-1], ("session closed", None))
+
     def test_settingsAreBounded(self) -> None:
         """
         More than C{outstandingSettings} fail at once and are not sent.

@@ -313,6 +313,7 @@ class SessionLife(Telling[SessionListener]):
             self._refusePending()
         finally:
             self._batch -= 1
+        self._tell("sessionClosing")
         self._flush()
         self._finishIfIdle()
 

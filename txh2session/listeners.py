@@ -83,6 +83,12 @@ class SessionListener:
         destroyed, unless it is C{sessionBytes}, or C{maxBytes} of the server: then only a stream was refused.
         """
 
+    def sessionClosing(self, session: Session) -> None:
+        """
+        The session takes no new streams, and goes when the open ones have ended: by L{Session.close}, a server that closes,
+        its idle time or the peer's GOAWAY.  What would last, a WebSocket or a stream of events, is to be ended now.
+        """
+
     def sessionClosed(self, session: Session, error: Exception | None) -> None:
         """
         The session is gone: the last call for it.

@@ -4,8 +4,7 @@ C{/ws}, the WebSocket that echoes.  It needs the extra C{websocket}, the rest of
 
 from __future__ import annotations
 
-from twisted.internet.defer import CancelledError, Deferred
-
+from txh2session import Session, SessionListener
 from txh2session.demo.request import Request
 
 try:
@@ -14,9 +13,6 @@ except ImportError as _error:
     _missing = str(_error)
 else:
     _missing = ""
-
-_INTERVAL = 0.5
-"""Seconds after which an idle socket notices that its session is to close."""
 
 
 def refusePlain(request: Request) -> None:
@@ -39,17 +35,20 @@ async def echoMessages(request: Request) -> None:
     webSocket = acceptWebSocket(request.stream)
     if webSocket is None:
         return
-    leaving = Deferred.fromCoroutine(_leave(request, webSocket))
-    webSocket.whenClosed().addBoth(lambda _: leaving.cancel())
-    leaving.addErrback(lambda failure: failure.trap(CancelledError) and None)
+    stopListening = request.stream.session.addListener(_Leaving(webSocket))
+    webSocket.whenClosed().addBoth(lambda _: stopListening())
     async for message in webSocket:
         await webSocket.send(message)
 
 
-async def _leave(request: Request, webSocket: WebSocket) -> None:
+class _Leaving(SessionListener):
     """
-    Close the socket when its session is to close: it would hold the session up.
+    Closes a socket when its session is to close: it would hold the session up.
     """
-    while not request.stream.session.closed:
-        await request.sleep(_INTERVAL)
-    webSocket.close(CloseCode.GOING_AWAY).addErrback(lambda _: None)
+
+    def __init__(self, webSocket: WebSocket) -> None:
+        self._webSocket = webSocket
+
+    def sessionClosing(self, session: Session) -> None:
+        """See L{SessionListener}."""
+        self._webSocket.close(CloseCode.GOING_AWAY).addErrback(lambda _: None)
