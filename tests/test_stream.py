@@ -242,6 +242,52 @@ class BothRoles(TwoSessions):
         self.successResultOf(collecting)  # type: ignore[attr-defined]
         self.assertEqual(b"".join(chunks), b"onetwothree")  # type: ignore[attr-defined]
 
+    def test_readerThatFailsAtTheEnd(self) -> None:
+        """
+        A reader that fails when it is told the end is logged and costs what is left of its stream: the peer would wait for
+        an answer that nobody makes.  If nothing is left, it costs nothing.
+        """
+
+        class Careless(Sink):
+            def connectionLost(self, reason: Failure | None = None) -> None:  # type: ignore[override]
+                raise ZeroDivisionError("at the end")
+
+        for over in (False, True):
+            mine, theirs, both = self.pair()
+            mine.deliverBody(Careless())
+            if over:
+                mine.end()
+            closed = mine.whenClosed()
+            theirs.end(b"all")
+            both.pump()
+            self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)  # type: ignore[attr-defined]
+            if over:
+                self.assertIsNone(self.successResultOf(closed))  # type: ignore[attr-defined]
+            else:
+                self.failureResultOf(closed, ZeroDivisionError)  # type: ignore[attr-defined]
+                self.assertEqual(theirs.rstCode, ErrorCode.INTERNAL_ERROR)  # type: ignore[attr-defined]
+            self.assertFalse(both.client.destroyed)  # type: ignore[attr-defined]
+
+    def test_producerThatCannotResume(self) -> None:
+        """
+        A producer that fails when it is told to go on is logged and costs its stream: nobody else would end the body.
+        """
+
+        class Stuck(Push):
+            def resumeProducing(self) -> None:
+                raise ZeroDivisionError("never again")
+
+        mine, theirs, both = self.pair()
+        mine.registerProducer(Stuck(mine, b"x"), True)
+        mine.write(b"x" * 500_000)
+        closed = mine.whenClosed()
+        theirs.discard()
+        both.pump()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)  # type: ignore[attr-defined]
+        self.failureResultOf(closed, ZeroDivisionError)  # type: ignore[attr-defined]
+        self.assertEqual(theirs.rstCode, ErrorCode.INTERNAL_ERROR)  # type: ignore[attr-defined]
+        self.assertFalse(both.client.destroyed)  # type: ignore[attr-defined]
+
     def test_producerThatFails(self) -> None:
         """
         A producer that cannot even be stopped is logged, and everybody who waits for the stream's end is told.

@@ -196,14 +196,14 @@ class StreamLife(Telling[StreamListener]):
     # -----------------------------------------------------------------------------------------------------------------
     # Receiving and sending, as far as it happens by itself
 
-    def _delivering(self, deliver: Callable[[], object]) -> None:
+    def _atItsCost(self, call: Callable[[], object]) -> None:
         """
-        Hand bytes to a reader, whose failure costs this stream only.
+        Call an application's reader or producer, whose failure costs this stream, and only this.
         """
         try:
-            deliver()
+            call()
         except Exception as error:
-            _log.failure("reading the body of {stream!r} failed", stream=self)
+            _log.failure("an application's code failed for {stream!r}", stream=self)
             if not self._finished:
                 self._destroy(error, ErrorCode.INTERNAL_ERROR)
 
@@ -333,7 +333,8 @@ class StreamLife(Telling[StreamListener]):
 
     def _guarded(self, call: Callable[[], object]) -> None:
         """
-        Call an application's code whose failure must not stop ours.
+        Call an application's code as the stream, or its peer's half, ends: its failure is logged, and there is nothing left
+        that it could cost.
         """
         try:
             call()
@@ -391,7 +392,7 @@ class StreamLife(Telling[StreamListener]):
         self._touch()
         self._counts.received(len(data))
         buffer = self._buffer or self._makeBuffer()
-        self._delivering(lambda: buffer.received(data))
+        self._atItsCost(lambda: buffer.received(data))
         if ended:
             self._ended(None)
 
@@ -413,7 +414,9 @@ class StreamLife(Telling[StreamListener]):
         if self._trailerWaiters is not None:
             self._trailerWaiters.fire(trailers)
         if self._buffer is not None:
-            self._guarded(self._buffer.end)
+            # Who fails to take the end will not end our half either; if that has ended the stream is whole.
+            call = self._guarded if self._sending is Sending.ENDED else self._atItsCost
+            call(self._buffer.end)
 
     def _endSent(self) -> None:
         """

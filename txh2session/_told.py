@@ -67,7 +67,7 @@ class ToldSession(SessionLife):
         """See L{EngineOwner<txh2session._engine.EngineOwner>}."""
         stream = self._streams.get(streamID)
         if stream is not None:
-            stream._guarded(stream._drained)
+            stream._atItsCost(stream._drained)
 
     def endSent(self, streamID: int) -> None:
         """See L{EngineOwner<txh2session._engine.EngineOwner>}."""

@@ -153,7 +153,7 @@ class ClientStream(Stream):
         if self._openedWaiters is not None:
             self._openedWaiters.fire(streamID)
         if self.bufferSize < session._limits.sendHighWater:
-            self._guarded(self._drained)
+            self._atItsCost(self._drained)
 
     def _startDeadline(self, seconds: float) -> None:
         """

@@ -290,7 +290,7 @@ class Stream(StreamLife):
     def _attach(self, reader: BodyReader) -> None:
         self._checkUnread()
         buffer = self._buffer or self._makeBuffer()
-        self._delivering(lambda: buffer.attach(reader))
+        self._atItsCost(lambda: buffer.attach(reader))
         self._owner._flush()
 
     def pauseProducing(self) -> None:
@@ -303,7 +303,7 @@ class Stream(StreamLife):
         """
         Go on with the delivery of the peer's body.  See L{IPushProducer}.
         """
-        self._delivering((self._buffer or self._makeBuffer()).resume)
+        self._atItsCost((self._buffer or self._makeBuffer()).resume)
         self._owner._flush()
 
     def stopProducing(self) -> None:
