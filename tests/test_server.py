@@ -1,5 +1,5 @@
 """
-L{txh2session.server}: answering, failing, draining, and what a server's port can meet.
+L{txh2session.server} and L{txh2session.serving}: answering, failing, draining, and what a server's port can meet.
 """
 
 from __future__ import annotations

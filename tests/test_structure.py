@@ -54,7 +54,7 @@ FLOORS = (
         },
     ),
     ("connection", {"framelog", "protocol", "_certificates", "tls"}),
-    ("roles", {"server", "client", "connecting"}),
+    ("roles", {"server", "serving", "client", "connecting"}),
     (
         "inside streams",
         {

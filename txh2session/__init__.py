@@ -41,7 +41,8 @@ from txh2session.headers import Headers
 from txh2session.listeners import SessionListener, StreamListener
 from txh2session.pool import OriginSnapshot, SessionPool, SpeaksHTTP1
 from txh2session.proxies import HTTP1ProxyEndpoint, HTTP2ProxyEndpoint
-from txh2session.server import Server, ServerSession, ServerStream
+from txh2session.server import ServerSession, ServerStream
+from txh2session.serving import Server
 from txh2session.session import Session
 from txh2session.settings import Keepalive, Limits, Options, Rate, Settings, Timeouts, packSettings, unpackSettings
 from txh2session.stream import Stream

@@ -20,7 +20,8 @@ from txh2session.client import ClientSession
 from txh2session.framelog import FrameLog
 from txh2session.listeners import SessionListener
 from txh2session.protocol import HTTP2Protocol
-from txh2session.server import Server, ServerSession, StreamReceived
+from txh2session.server import ServerSession
+from txh2session.serving import Server, StreamReceived
 from txh2session.settings import Limits, Options, Settings, Timeouts
 from txh2session.testing._framepeer import FramePeer
 from txh2session.testing._framespeaker import FrameSpeaker, RawFrame, describeFrame, requestFields

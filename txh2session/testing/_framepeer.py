@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 
 from txh2session.client import ClientSession
 from txh2session.protocol import HTTP2Protocol
-from txh2session.server import Server
+from txh2session.serving import Server
 from txh2session.settings import Timeouts
 from txh2session.testing._framespeaker import FrameSpeaker, FrameTest
 from txh2session.testing._pipe import PipeTransport

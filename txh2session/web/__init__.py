@@ -23,7 +23,7 @@ from txh2session.web._upload import SpooledUpload, Upload
 
 if TYPE_CHECKING:
     from txh2session.headers import HeadersLike
-    from txh2session.server import StreamReceived
+    from txh2session.serving import StreamReceived
 
 __all__ = [
     "IStreamingResource",
