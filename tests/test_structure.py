@@ -85,7 +85,7 @@ FLOORS = (
     (
         "on top",
         {
-            *("web._channel", "web._upload", "web._requests", "web", "_roots"),
+            *("web._channel", "web._upload", "web._requests", "web", "_roots", "_places"),
             *("testing._pipe", "testing._framespeaker", "testing._framepeer", "testing._wirepeer", "testing", "tap"),
             *("agent._bodies", "agent._response", "agent"),
             *("demo", "demo.facts", "demo.request", "demo.routes", "demo.sockets"),

@@ -8,21 +8,16 @@ are told to go and have their open streams finished first, which is L{Server.clo
 from __future__ import annotations
 
 import atexit
-import errno
 import os
 import re
-import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any
 
 from OpenSSL import SSL
 from twisted.application.service import Service
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import SSL4ServerEndpoint, TCP4ServerEndpoint, serverFromString
-from twisted.internet.error import CannotListenError
+from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import (
     IOpenSSLServerConnectionCreator,
     IReactorCore,
@@ -41,6 +36,7 @@ from txh2session import (
     developmentCertificate,
     serverContextFactory,
 )
+from txh2session._places import Address, AddressPlace, EndpointPlace, Place
 from txh2session._roots import CannotFind, SiteOptions, makeSite
 from txh2session.demo import Demo
 from txh2session.web import wrapSite
@@ -49,8 +45,6 @@ _log = Logger()
 
 _GRACE = 30.0
 _KEY_LOG_VARIABLE = "SSLKEYLOGFILE"
-_NO_SUCH_FAMILY = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT})
-"""What binding to 127.0.0.1 or ::1 says on a machine without IPv4 or IPv6."""
 _CERTIFIED = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0", "::"})
 """The hosts for which a development certificate is good, at least where the log points."""
 
@@ -76,26 +70,6 @@ def _oneLine(problem: object) -> str:
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Options
-
-
-@dataclass(frozen=True)
-class Address:
-    """
-    Where to listen.
-
-    @ivar host: a name or an IP address without brackets.
-    @ivar port: 0 for any that is free.
-    """
-
-    host: str
-    port: int
-
-    @property
-    def interfaces(self) -> tuple[str, ...]:
-        """
-        The addresses to bind.
-        """
-        return ("127.0.0.1", "::1") if self.host == "localhost" else (self.host,)
 
 
 class Options(SiteOptions):
@@ -231,90 +205,6 @@ def _seconds(option: str, text: str) -> float:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Places to listen
-
-
-class _Place(Protocol):
-    """
-    Where to serve.
-    """
-
-    async def listen(self, server: Server) -> None:
-        """
-        Begin, and say so in the log.
-        """
-
-
-_BACKLOG = 1024
-"""How many connections may wait to be accepted.  With Twisted's 50 a crowd waits for seconds, until its packets are sent
-again; Node has 511.  The kernel may allow fewer."""
-
-
-class _EndpointPlace:
-    """
-    What C{--listen} names.
-    """
-
-    def __init__(self, description: str, endpoint: IStreamServerEndpoint) -> None:
-        self._description = description
-        self._endpoint = endpoint
-
-    async def listen(self, server: Server) -> None:
-        """See L{_Place}."""
-        port = await server.listen(self._endpoint)
-        _log.info("Serving {endpoint}, which is {address}", endpoint=self._description, address=port.getHost())
-
-
-class _AddressPlace:
-    """
-    What C{--https} and C{--http} name.
-    """
-
-    def __init__(
-        self, reactor: object, address: Address, tls: IOpenSSLServerConnectionCreator | None, curl: Sequence[str]
-    ) -> None:
-        """
-        @param tls: L{None} for clear text.
-        @param curl: the command that a URL makes complete.
-        """
-        self._reactor = reactor
-        self._address = address
-        self._tls = tls
-        self._curl = curl
-
-    def _endpoint(self, interface: str, port: int) -> IStreamServerEndpoint:
-        # The 4 in their names does not keep them from an IPv6 interface.
-        if self._tls is None:
-            return TCP4ServerEndpoint(self._reactor, port, _BACKLOG, interface)
-        return SSL4ServerEndpoint(self._reactor, port, self._tls, _BACKLOG, interface)
-
-    async def listen(self, server: Server) -> None:
-        """See L{_Place}."""
-        chosen = port = self._address.port
-        first: CannotListenError | None = None
-        bound = False
-        for interface in self._address.interfaces:
-            try:
-                listening = await server.listen(self._endpoint(interface, port))
-                port = cast("IPv4Address | IPv6Address", listening.getHost()).port
-                bound = True
-            except CannotListenError as error:
-                missing = getattr(error.socketError, "errno", None) in _NO_SUCH_FAMILY
-                # A port of the kernel's choice is good enough on one of the two.
-                if not missing and not (bound and chosen == 0):
-                    raise
-                first = first or error
-        if first is not None and not bound:
-            raise first
-        url = self._url(port)
-        _log.info("Serving {url} - try: {command}", url=url, command=shlex.join([*self._curl, url]))
-
-    def _url(self, port: int) -> str:
-        host = "localhost" if self._address.host in ("0.0.0.0", "::") else self._address.host
-        return f"{'http' if self._tls is None else 'https'}://{f'[{host}]' if ':' in host else host}:{port}/"
-
-
-# ---------------------------------------------------------------------------------------------------------------------
 # The service
 
 
@@ -325,7 +215,7 @@ class H2SessionService(Service):
     @ivar server: what it serves with.
     """
 
-    def __init__(self, reactor: IReactorCore, server: Server, places: Sequence[_Place], grace: float) -> None:
+    def __init__(self, reactor: IReactorCore, server: Server, places: Sequence[Place], grace: float) -> None:
         self.server = server
         self._reactor = reactor
         self._places = places
@@ -410,7 +300,7 @@ def makeService(options: Options, reactor: Any = None) -> H2SessionService:
         from twisted.internet import reactor
 
     server = _server(options, reactor)
-    places: list[_Place] = []
+    places: list[Place] = []
     if options["https"] is not None:
         tls, trust = _tls(options["certificate"], options["private-key"], options["key-log"])
         if trust and options["https"].host not in _CERTIFIED:
@@ -418,10 +308,10 @@ def makeService(options: Options, reactor: Any = None) -> H2SessionService:
                 "The development certificate is for localhost: clients of {host} need another, see --certificate",
                 host=options["https"].host,
             )
-        places.append(_AddressPlace(reactor, options["https"], tls, ["curl", "--http2", *trust]))
+        places.append(AddressPlace(reactor, options["https"], tls, ["curl", "--http2", *trust]))
     if options["http"] is not None:
-        places.append(_AddressPlace(reactor, options["http"], None, ["curl", "--http2-prior-knowledge"]))
-    places.extend(_EndpointPlace(each, _endpoint(reactor, each)) for each in options["listen"])
+        places.append(AddressPlace(reactor, options["http"], None, ["curl", "--http2-prior-knowledge"]))
+    places.extend(EndpointPlace(each, _endpoint(reactor, each)) for each in options["listen"])
     return H2SessionService(reactor, server, places, options["grace"])
 
 
