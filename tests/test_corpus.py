@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from subprocess import PIPE, STDOUT, run
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from tests.fuzz.run import CORPUS, runPlain
 from tests.fuzz.seeds import seeds
@@ -118,6 +118,8 @@ class FuzzTests(SynchronousTestCase):
         """
         atheris, a fixed number of inputs.
         """
+        if importlib.util.find_spec("atheris") is None:
+            raise SkipTest("atheris, of the extra dev, is not installed")
         folder = Path(self.mktemp()).resolve()
         folder.mkdir()
         for name, runs in (("raw", 500), ("frames", 700), ("splitter", 700)):
@@ -125,6 +127,3 @@ class FuzzTests(SynchronousTestCase):
             command += [f"--findings={folder}", f"--grown={folder / name}"]
             done = run(command, cwd=ROOT, stdout=PIPE, stderr=STDOUT, timeout=120 * self.times, check=False)
             self.assertEqual(done.returncode, 0, done.stdout.decode("utf-8", "replace")[-3000:])
-
-    if importlib.util.find_spec("atheris") is None:
-        test_guided.skip = "atheris is not installed"  # type: ignore[attr-defined]

@@ -1053,7 +1053,7 @@ class ResolvingClock(Clock):
 
     def installNameResolver(self, resolver: Any) -> Any:
         """See L{IReactorPluggableNameResolver}."""
-        raise NotImplementedError
+        raise AssertionError("this reactor's resolver is the test's own")
 
     def resolveHostName(self, resolutionReceiver: Any, hostName: str, portNumber: int = 0, *rest: Any) -> Any:
         """See L{IHostnameResolver}."""

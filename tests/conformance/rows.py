@@ -8,6 +8,7 @@ peer as one GOAWAY with its code and the last stream that was worked on, then th
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -160,7 +161,7 @@ def _expected(failure: Any) -> None:
     failure.trap(HTTP2Error)
 
 
-class Judge:
+class Judge(ABC):
     """
     Judges a row on one connection.
     """
@@ -217,23 +218,23 @@ class Judge:
         else:
             await self._ended()
 
+    @abstractmethod
     async def greet(self) -> None:
         """
         Begin as a peer should, and have the download under way.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     async def finishes(self) -> None:
         """
         See the download and a PING to their end.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     async def serves(self) -> None:
         """
         See that new requests are taken.
         """
-        raise NotImplementedError
 
     async def goesOn(self) -> None:
         """

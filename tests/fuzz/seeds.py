@@ -135,7 +135,7 @@ def seeds() -> Iterator[tuple[str, str, bytes]]:
     yield "raw", "http1", b"\0GET / HTTP/1.1\r\nHost: a\r\n\r\n"
     yield "raw", "http1-answer", b"\1HTTP/1.1 400 Bad Request\r\n\r\n"
     yield "raw", "preface", b"\0" + PREFACE
-    yield "raw", "almost", b"\x04" + PREFACE[:-3] + b"XXX"
+    yield "raw", "almost", b"\x04" + PREFACE[:-3] + b"..."
     yield "raw", "overlong", b"\2" + settings().serialize() + b"\xff\xff\xff\0\0\0\0\0\1"
     for kind, payload in (
         (10, b"\0\1a" + b"h2"),
