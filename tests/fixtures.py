@@ -5,10 +5,13 @@ What several test modules use.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import HealthCheck, settings
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPullProducer, IPushProducer
+from zope.interface import implementer
 
 from txh2session import (
     Headers,
@@ -88,6 +91,74 @@ def note(log: list[Any], name: str, waiting: Deferred[Any]) -> None:
     Write down what a Deferred fires with.
     """
     waiting.addCallbacks(lambda result: log.append((name, result)), lambda failure: log.append((name, failure.value)))
+
+
+@implementer(IPushProducer)
+class Push:
+    """
+    A push producer that writes chunks while it may.
+    """
+
+    def __init__(self, consumer: Any, chunk: bytes = b"x" * 10_000) -> None:
+        self.consumer = consumer
+        self.chunk = chunk
+        self.paused = self.stopped = False
+        self.written = 0
+        self.pauses = 0
+
+    def tick(self, times: int = 1) -> None:
+        """Write so many chunks, unless told not to."""
+        for _ in range(times):
+            if not self.paused and not self.stopped:
+                self.written += len(self.chunk)
+                self.consumer.write(self.chunk)
+
+    def produce(self, most: int) -> None:
+        """Write up to so many bytes in all."""
+        while not self.paused and not self.stopped and self.written < most:
+            self.tick()
+
+    def pauseProducing(self) -> None:
+        """Note it."""
+        self.paused = True
+        self.pauses += 1
+
+    def resumeProducing(self) -> None:
+        """Note it."""
+        self.paused = False
+
+    def stopProducing(self) -> None:
+        """Note it."""
+        self.stopped = True
+
+
+@implementer(IPullProducer)
+class Pull:
+    """
+    A pull producer of a number of chunks.
+    """
+
+    def __init__(self, consumer: Any, chunks: int, after: Callable[[], object] = lambda: None) -> None:
+        """
+        @param after: called when it has left.
+        """
+        self.consumer = consumer
+        self.left = chunks
+        self.stopped = False
+        self._after = after
+
+    def resumeProducing(self) -> None:
+        """Write one chunk, or leave."""
+        if self.left:
+            self.left -= 1
+            self.consumer.write(b"x" * 10_000)
+        else:
+            self.consumer.unregisterProducer()
+            self._after()
+
+    def stopProducing(self) -> None:
+        """Note it."""
+        self.stopped = True
 
 
 class TwoSessions:

@@ -9,15 +9,14 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, succeed
-from twisted.internet.interfaces import IConsumer, IPullProducer, IPushProducer
+from twisted.internet.interfaces import IConsumer, IPushProducer
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import ResponseDone
-from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from tests.fixtures import Recorder, TwoSessions, note
+from tests.fixtures import Pull, Push, Recorder, TwoSessions, note
 from txh2session import (
     BodyTooLong,
     ErrorCode,
@@ -50,65 +49,6 @@ class Sink(Protocol):
     def connectionLost(self, reason: Failure | None = None) -> None:  # type: ignore[override]
         """Keep it."""
         self.reason = reason
-
-
-@implementer(IPushProducer)
-class Push:
-    """
-    A push producer that writes a chunk at each C{tick} while it may.
-    """
-
-    def __init__(self, consumer: IConsumer, chunk: bytes) -> None:
-        self.consumer = consumer
-        self.chunk = chunk
-        self.paused = self.stopped = False
-        self.written = 0
-        self.pauses = 0
-
-    def tick(self, times: int = 1) -> None:
-        """Write, unless told not to."""
-        for _ in range(times):
-            if not self.paused and not self.stopped:
-                self.written += len(self.chunk)
-                self.consumer.write(self.chunk)
-
-    def pauseProducing(self) -> None:
-        """Note it."""
-        self.paused = True
-        self.pauses += 1
-
-    def resumeProducing(self) -> None:
-        """Note it."""
-        self.paused = False
-
-    def stopProducing(self) -> None:
-        """Note it."""
-        self.stopped = True
-
-
-@implementer(IPullProducer)
-class Pull:
-    """
-    A pull producer of a number of chunks.
-    """
-
-    def __init__(self, stream: Any, chunks: int) -> None:
-        self.stream = stream
-        self.left = chunks
-        self.stopped = False
-
-    def resumeProducing(self) -> None:
-        """Write one chunk, or end."""
-        if self.left:
-            self.left -= 1
-            self.stream.write(b"x" * 10_000)
-        else:
-            self.stream.unregisterProducer()
-            self.stream.end()
-
-    def stopProducing(self) -> None:
-        """Note it."""
-        self.stopped = True
 
 
 class BothRoles(TwoSessions):
@@ -485,7 +425,7 @@ class BothRoles(TwoSessions):
         A pull producer is asked for no more than there is room for, and its body arrives whole.
         """
         mine, theirs, both = self.pair()
-        producer = Pull(mine, 300)
+        producer = Pull(mine, 300, mine.end)
         mine.registerProducer(producer, False)
         both.pump()
         self.assertGreater(producer.left, 200)
@@ -523,7 +463,7 @@ class BothRoles(TwoSessions):
         """
         for streaming in (True, False):
             mine, theirs, both = self.pair()
-            producer: Any = Push(mine, b"x") if streaming else Pull(mine, 1000)
+            producer: Any = Push(mine, b"x") if streaming else Pull(mine, 1000, mine.end)
             mine.registerProducer(producer, streaming)
             theirs.close(ErrorCode.CANCEL)
             both.pump()

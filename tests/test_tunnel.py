@@ -27,7 +27,6 @@ from twisted.internet.error import (
 from twisted.internet.interfaces import (
     IConsumer,
     IHalfCloseableProtocol,
-    IPullProducer,
     IPushProducer,
     IStreamClientEndpoint,
     ITCPTransport,
@@ -42,6 +41,7 @@ from twisted.web.server import Site
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from tests.fixtures import Pull, Push
 from txh2session import (
     ClientSession,
     ErrorCode,
@@ -151,58 +151,6 @@ class HalfKeeper(Keeper):
         """Note it."""
         assert not self.inside
         self.log.append("write lost")
-
-
-@implementer(IPushProducer)
-class Push:
-    """
-    A push producer that writes while it may.
-    """
-
-    def __init__(self, consumer: Any) -> None:
-        self.consumer = consumer
-        self.paused = self.stopped = False
-        self.written = 0
-
-    def produce(self, most: int) -> None:
-        """Write up to so many bytes in all."""
-        while not self.paused and not self.stopped and self.written < most:
-            self.written += 10_000
-            self.consumer.write(b"x" * 10_000)
-
-    def pauseProducing(self) -> None:
-        """Note it."""
-        self.paused = True
-
-    def resumeProducing(self) -> None:
-        """Note it."""
-        self.paused = False
-
-    def stopProducing(self) -> None:
-        """Note it."""
-        self.stopped = True
-
-
-@implementer(IPullProducer)
-class Pull:
-    """
-    A pull producer of a number of chunks.
-    """
-
-    def __init__(self, consumer: Any, chunks: int) -> None:
-        self.consumer = consumer
-        self.left = chunks
-
-    def resumeProducing(self) -> None:
-        """Write one, or leave."""
-        if self.left:
-            self.left -= 1
-            self.consumer.write(b"x" * 10_000)
-        else:
-            self.consumer.unregisterProducer()
-
-    def stopProducing(self) -> None:
-        """Nothing to stop."""
 
 
 def settle(both: ConnectedSessions, *pipes: Pipe) -> None:
