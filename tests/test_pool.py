@@ -166,6 +166,27 @@ class ConnectingTests(PoolCase):
             each.cancel()
             self.failureResultOf(each, CancelledError)
 
+    def test_serverThatServesNobody(self) -> None:
+        """
+        A server that takes connections, lets no request in and leaves is asked no more often than a request may be refused;
+        then who waits is told that nothing was done.  One that served somebody in between is asked on.
+        """
+        pool = self.pool(retries=2)
+        (first,) = self.ask(pool, 1)
+        for number in range(2):
+            self.connect(number, MAX_CONCURRENT_STREAMS=0).send(FramePeer.goAway(0))
+        peer = self.connect(2)
+        self.answer(peer, *self.paths(peer).values())
+        self.assertAnswered(first)
+        peer.send(peer.goAway(1))
+        (second,) = self.ask(pool, 1)
+        for number in range(3, 6):
+            self.assertNoResult(second)
+            self.connect(number, MAX_CONCURRENT_STREAMS=0).send(FramePeer.goAway(0))
+        self.assertIs(self.failureResultOf(second, StreamRefused).value.processed, False)
+        self.assertEqual(len(self.endpoints.made), 7)  # one more was begun while the last was there, and had no room
+        self.assertTrue(self.endpoints.made[-1].cancelled)
+
     def test_connectFails(self) -> None:
         """
         A connection that fails fails all who waited, and the next request tries again.

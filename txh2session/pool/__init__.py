@@ -77,9 +77,9 @@ class SessionPool:
         sessions without a request for C{Timeouts.idle} seconds.
       - A request that the server surely never worked on (C{processed} is L{False}: it is above the last id of a GOAWAY, was
         refused, or was never sent) is sent again on another session, if its body can be sent again: up to C{retries} times,
-        those not counted where the server left after it had worked on other requests.  Nothing else is ever sent twice, but
-        for one exception: an answer of 421 (Misdirected Request) has the request sent once more on a connection of its own
-        (RFC 9110 section 15.5.20).
+        those not counted where the server left after it had worked on other requests; and as often a server is connected to
+        that leaves without having taken any.  Nothing else is ever sent twice, but for one exception: an answer of 421
+        (Misdirected Request) has the request sent once more on a connection of its own (RFC 9110 section 15.5.20).
       - A server that asks for fewer PINGs (GOAWAY with ENHANCE_YOUR_CALM and C{too_many_pings}) gets half as many on the
         next session, and so on, where C{Timeouts.keepalive} asks for any.
     """

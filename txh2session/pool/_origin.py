@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from txh2session._origins import WebURL
 from txh2session.client import ClientSession
-from txh2session.errors import HTTP2Error
+from txh2session.errors import ErrorCode, HTTP2Error, Initiator, StreamRefused
 from txh2session.pool._parking import ParkingFactory
 from txh2session.pool._pooled import PooledRequest, PooledSession
 
@@ -121,6 +121,7 @@ class OriginSessions:
         self._cancelled = 0
         self._dispatching = False
         self._growAfter = 0.0
+        self._inVain = 0
 
     @property
     def waiting(self) -> int:
@@ -310,6 +311,19 @@ class OriginSessions:
         pooled, self.connecting = self.connecting, None
         if pooled is not None:
             pooled.session.destroy()
+
+    def left(self, pooled: PooledSession) -> None:
+        """
+        A session takes no more requests.  A server that takes connections and no requests would be asked without end.
+        """
+        if pooled.home is self and pooled.session.ready:
+            self._inVain = 0 if pooled.session.statistics.streamCount else self._inVain + 1
+            if self._inVain > self.owner.retries and not self.usable:
+                message = f"the server took no request on {self._inVain} connections in a row"
+                refused = StreamRefused(message, ErrorCode.REFUSED_STREAM, Initiator.PEER, processed=False)
+                self.stop(Failure(refused))
+                return
+        self.dispatch()
 
     def leaves(self, pooled: PooledSession) -> None:
         """

@@ -194,7 +194,7 @@ class PooledSession(SessionListener):
             if self in origin.sessions:
                 origin.sessions.remove(self)
         for origin in origins:
-            origin.dispatch()
+            origin.left(self)
 
     def goAwayReceived(self, session: Session, code: int, lastStreamID: int, debugData: bytes) -> None:
         """See L{SessionListener}."""
