@@ -259,7 +259,7 @@ class OriginSessions:
         try:
             session = self.owner.open(self)
         except Exception:
-            self._failAll(self.owner.connectFailed(self, Failure()))
+            self.stop(self.owner.connectFailed(self, Failure()))
             return
         pooled = self.connecting = PooledSession(session, self)
         if not session.destroyed:  # else it is over already, and will not say so
@@ -279,7 +279,7 @@ class OriginSessions:
         failure = self.owner.connectFailed(self, failure)
         usable = self.usable
         if not usable:
-            self._failAll(failure)
+            self.stop(failure)
             return
         # What waits can wait for those that are there, unless none of them will do.
         self._growAfter = self.owner.seconds() + 1.0
@@ -287,21 +287,16 @@ class OriginSessions:
             if not any(self._suits(request, each) for each in usable):
                 request.fail(Failure(failure.value))
 
-    def _failAll(self, failure: Failure) -> None:
+    def stop(self, failure: Failure) -> None:
         """
-        Tell everybody who waits, once nobody does any more: they may ask again at once, or look at the pool.
+        Connect no more, and tell everybody who waits, once nobody does any more: they may ask again at once, or look at the
+        pool.
         """
         queue, self._queue = sorted(self._queue), []
+        self.stopConnecting()  # only now: an attempt given up while somebody waits is followed by another
         self._look()
         for request in queue:
             request.fail(Failure(failure.value))
-
-    def stop(self, failure: Failure) -> None:
-        """
-        Fail what waits, and connect no more.
-        """
-        self.stopConnecting()
-        self._failAll(failure)
 
     def stopConnecting(self) -> None:
         """
