@@ -11,7 +11,7 @@ from hyperframe.frame import HeadersFrame, SettingsFrame
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionRefusedError, DNSLookupError
-from twisted.internet.interfaces import IHostnameResolver, IReactorPluggableNameResolver
+from twisted.internet.interfaces import IHostnameResolver, IReactorPluggableNameResolver, IStreamClientEndpoint
 from twisted.internet.task import Clock
 from twisted.protocols import tls
 from twisted.protocols.tls import TLSMemoryBIOFactory
@@ -541,6 +541,25 @@ class FullTests(PoolCase):
         self.answer(peer, 1)
         self.assertAnswered(one)
         self.assertEqual(len(self.endpoints.made), 1)
+
+    def test_maxSessionsCancelledInErrback(self) -> None:
+        """
+        One who waits for room and cannot connect may, when told so, cancel another who waits.
+        """
+
+        def endpointFor(host: str, port: int) -> IStreamClientEndpoint:
+            if host == "b":
+                raise OSError("no way to b")
+            return self.endpoints(host, port)
+
+        pool = self.pool(maxSessions=1, endpointFor=endpointFor)
+        one, two, three = (pool.request(f"http://{host}") for host in "abc")
+        two.addErrback(lambda failure: (three.cancel(), failure)[1])
+        self.answer(self.connect(), 1)
+        self.assertAnswered(one)
+        self.failureResultOf(two, OSError)
+        self.failureResultOf(three, CancelledError)
+        self.assertEqual([each.host for each in self.endpoints.made], ["a"])
 
     def test_idle(self) -> None:
         """

@@ -246,6 +246,8 @@ class Keeper:
         Let those connect who wait for room, the first first.
         """
         for origin in list(self._wanting):
+            if origin not in self._wanting:
+                continue  # those before were told something, and it ended this one's waiting
             del self._wanting[origin]
             origin.dispatch()
             if origin in self._wanting:
