@@ -65,6 +65,7 @@ from txh2session import (
     StreamError,
     StreamListener,
     StreamRefused,
+    StreamTimeout,
     Timeouts,
     clientContextFactory,
     serverContextFactory,
@@ -936,6 +937,24 @@ class FailureTests(AgentCase):
         waiting = self.agent.request(b"GET", URL)
         self.clock.advance(3)
         self.assertIsInstance(self.failureResultOf(waiting, ConnectTimeout).value.__cause__, ConnectFailed)
+
+    def test_requestTimeout(self) -> None:
+        """
+        An answer that does not come within C{Timeouts.request} never came, wherever the time went; a body that is not whole
+        by then is cut short.
+        """
+        self.agent = self.agentWith(timeouts=Timeouts(request=5))
+        waiting = self.agent.request(b"GET", URL)
+        self.clock.advance(5)
+        self.failureResultOf(waiting, ResponseNeverReceived).value.reasons[0].trap(StreamTimeout)
+        waiting, slow = self.agent.request(b"GET", URL), self.agent.request(b"GET", URL)
+        self.clock.advance(3)
+        peer = self.connect()
+        peer.send(peer.response(3))
+        body = readBody(self.successResultOf(slow))
+        self.clock.advance(2)
+        self.failureResultOf(waiting, ResponseNeverReceived).value.reasons[0].trap(StreamTimeout)
+        self.failureResultOf(body, ResponseFailed).value.reasons[0].trap(StreamTimeout)
 
     def test_silentServer(self) -> None:
         """

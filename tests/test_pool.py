@@ -40,6 +40,7 @@ from txh2session import (
     StreamAborted,
     StreamError,
     StreamRefused,
+    StreamTimeout,
     Timeouts,
     clientContextFactory,
     serverContextFactory,
@@ -916,6 +917,127 @@ class AgainTests(PoolCase):
         self.assertEqual(set(counts.values()), {1})
         self.assertGreaterEqual(len(farm.pipes), 200)
         farm.advance(20)
+
+
+class TimeoutTests(PoolCase):
+    """
+    Requests that have to be answered in time, waiting included.
+    """
+
+    def assertLate(self, waiting: Deferred[Any], processed: bool | None) -> None:
+        """
+        Check that a request failed because its time was over.
+        """
+        error = self.failureResultOf(waiting, StreamTimeout).value
+        self.assertEqual((error.timeout, error.processed), ("request", processed))
+
+    def test_whileConnecting(self) -> None:
+        """
+        Who waits for a connection waits no longer than was said; the attempt is given up with the last of them.
+        """
+        pool = self.pool()
+        short, long = pool.request(URL, timeout=5), pool.request(URL, timeout=7)
+        self.clock.advance(4.9)
+        self.assertNoResult(short)
+        self.clock.advance(0.1)
+        self.assertLate(short, False)
+        self.assertFalse(self.endpoints.made[0].cancelled)
+        states: list[Any] = []
+        long.addErrback(lambda failure: (states.append(pool.state), failure)[1])
+        self.clock.advance(2)
+        self.assertLate(long, False)
+        self.assertTrue(self.endpoints.made[0].cancelled)
+        self.assertEqual(states, [{}])
+
+    def test_whileFull(self) -> None:
+        """
+        Who waits for a stream, too; the others go on in their order.
+        """
+        pool = self.pool(maxSessionsPerOrigin=1)
+        (first,) = self.ask(pool, 1)
+        late = pool.request(URL, {":path": "/late"}, timeout=5)
+        (third,) = self.ask(pool, 1)
+        peer = self.connect(MAX_CONCURRENT_STREAMS=1)
+        self.clock.advance(5)
+        self.assertLate(late, False)
+        self.answer(peer, 1, 3)
+        self.assertAnswered(first, third)
+        self.assertNotIn("/late", self.paths(peer))
+
+    def test_afterWaiting(self) -> None:
+        """
+        What was waited is taken from the time for the answer, and from that of its body.
+        """
+        pool = self.pool()
+        silent, slow, quick = (pool.request(URL, timeout=5) for _ in range(3))
+        self.clock.advance(3)
+        peer = self.connect()
+        peer.send(peer.response(3), peer.response(5, end=True))
+        body = self.successResultOf(slow).read()
+        self.assertAnswered(quick)
+        peer.take()
+        self.clock.advance(1.9)
+        self.assertNoResult(silent)
+        self.assertNoResult(body)
+        self.clock.advance(0.1)
+        self.assertLate(silent, None)
+        self.assertLate(body, True)
+        self.assertEqual(peer.names(), ["RST_STREAM 1 CANCEL", "RST_STREAM 3 CANCEL"])
+
+    def test_sentAgain(self) -> None:
+        """
+        Sending it again does not begin the time again.
+        """
+        pool = self.pool(maxSessionsPerOrigin=1)
+        waiting = pool.request(URL, timeout=5)
+        self.connect().send(FramePeer.goAway(0))
+        self.clock.advance(3)
+        peer = self.connect()
+        self.assertEqual(list(self.paths(peer).values()), [1])
+        peer.send(FramePeer.goAway(0))
+        self.assertEqual(len(self.endpoints.made), 3)
+        self.clock.advance(2)
+        self.assertLate(waiting, False)
+        self.assertTrue(self.endpoints.made[2].cancelled)
+
+    def test_default(self) -> None:
+        """
+        C{Timeouts.request} counts from when the pool is asked, but not for tunnels, and not where a request says otherwise.
+        """
+        pool = self.pool(timeouts=Timeouts(request=5, connect=0))
+        asked = pool.request(URL)
+        patient = pool.request(URL, timeout=0)
+        tunnel = pool.request(URL, {":method": "CONNECT", ":authority": "a:1"}, lambda stream: None)
+        self.clock.advance(5)
+        self.assertLate(asked, False)
+        peer = self.connect()
+        self.clock.advance(30)
+        self.answer(peer, 1)
+        self.assertAnswered(patient)
+        peer.send(peer.response(3))
+        self.assertAnswered(tunnel)
+
+    def test_cancelled(self) -> None:
+        """
+        A request that is cancelled, or fails with the connection, leaves no timer behind.
+        """
+        pool = self.pool()
+        cancelled, failed = pool.request(URL, timeout=500), pool.request(URL, timeout=500)
+        cancelled.cancel()
+        self.failureResultOf(cancelled, CancelledError)
+        self.endpoints.made[0].waiting.errback(ConnectionRefusedError("no"))
+        self.failureResultOf(failed, ConnectFailed)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_misuse(self) -> None:
+        """
+        What is no time is an error of the caller, and nothing was begun.
+        """
+        pool = self.pool()
+        for wrong in (-1, True, float("nan"), "5"):
+            with self.assertRaises(InvalidSetting):
+                pool.request(URL, timeout=wrong)  # type: ignore[arg-type]
+        self.assertEqual((pool.state, self.endpoints.made), ({}, []))
 
 
 class KeepaliveTests(PoolCase):

@@ -193,6 +193,21 @@ class ClientStream(Stream):
         super()._failWaiters(reason)
 
 
+def requestSeconds(headers: Headers, timeout: float | None, timeouts: Timeouts) -> float:
+    """
+    See how long a request may take.
+
+    @param timeout: what its caller asked for.
+
+    @return: 0 for ever.
+
+    @raise InvalidSetting: for a timeout that is none.
+    """
+    if timeout is not None:
+        return checkSeconds("timeout", timeout)
+    return 0.0 if headers.get(b":method") == b"CONNECT" else timeouts.request
+
+
 class ClientSession(Session):
     """
     A connection to one server.
@@ -255,10 +270,7 @@ class ClientSession(Session):
             )
         if endStream is None:
             endStream = checked.get(b":method") in _BODILESS
-        if timeout is not None:
-            seconds = checkSeconds("timeout", timeout)
-        else:
-            seconds = 0.0 if checked.get(b":method") == b"CONNECT" else self._timeouts.request
+        seconds = requestSeconds(checked, timeout, self._timeouts)
         stream = ClientStream(self, checked, endStream)
         if seconds and not self._destroyed:
             stream._startDeadline(seconds)

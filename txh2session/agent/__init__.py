@@ -97,7 +97,7 @@ class H2Agent:
         @param connectTimeout: seconds until a connection is usable, 30 if not given.
         @param bindAddress: the local address, as for L{HostnameEndpoint}.
         @param pool: holds the sessions, instead of one made from the arguments above.  Without C{http1=True} it leaves
-            servers without HTTP/2 aside.
+            servers without HTTP/2 aside.  Its C{Timeouts.request} bounds each request over HTTP/2.
         @param priorKnowledge: whether C{http:} URLs mean HTTP/2, too, in clear text; else they mean HTTP/1.1.
         @param http1Pool: holds the connections that speak HTTP/1.1; a persistent one if not given.
         @param streamListener: told what happens to the stream of each request, for example of 1xx answers as they come.

@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IReactorPluggableNameResolver, IStreamCl
 from twisted.web.iweb import IPolicyForHTTPS
 
 from txh2session._origins import WebURL
-from txh2session.client import ClientStream
+from txh2session.client import ClientStream, requestSeconds
 from txh2session.connecting import parsedURL
 from txh2session.framelog import FrameLog
 from txh2session.headers import HeadersLike, requestHeaders
@@ -163,6 +163,7 @@ class SessionPool:
         *,
         replay: Callable[[], bool] | None = None,
         listeners: Sequence[StreamListener] = (),
+        timeout: float | None = None,
     ) -> Deferred[ClientStream]:
         """
         Send a request to the origin of a URL, on a session there is or a new one.
@@ -175,6 +176,8 @@ class SessionPool:
         @param replay: called before a C{body} that was called is called again; without it, or when it returns C{False},
             the request is not sent again.
         @param listeners: told what happens to the stream, to each one if the request is sent again: 1xx answers, say.
+        @param timeout: seconds until the answer has to be whole, waiting for a session and sending again included: as for
+            L{ClientSession.request<txh2session.ClientSession.request>}.
 
         @return: fires with the stream when it has been answered: C{stream.headers} are there, the body is to be read.
             Fails with a L{ConnectFailed<txh2session.ConnectFailed>} if there is no session, and with an L{Ended
@@ -183,12 +186,14 @@ class SessionPool:
 
         @raise InvalidURL: for a URL that cannot be read or has another scheme.
         @raise InvalidHeader: for headers that may not be sent.
+        @raise InvalidSetting: for a timeout that is none.
         """
         parsed = _originOf(url)
         checked = requestHeaders(
             headers, parsed.scheme.encode("ascii"), parsed.authority.encode("ascii"), self._options.strictSingleValues
         )
         keeper = self._keeper
+        seconds = requestSeconds(checked, timeout, keeper.dialer.timeouts)
         if keeper.closed:
             return fail(closedPool())
         other = keeper.wantsHTTP1(parsed)
@@ -196,7 +201,7 @@ class SessionPool:
             return fail(other)
         origin = keeper.originFor(parsed)
         self._number += 1
-        request = PooledRequest(self._number, origin, checked, body, replay, listeners)
+        request = PooledRequest(self._number, origin, checked, body, replay, listeners, seconds)
         origin.add(request)
         return request.result
 

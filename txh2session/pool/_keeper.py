@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from txh2session._origins import WebURL
-from txh2session._timer import DelayedCall
+from txh2session._timer import Clock, DelayedCall
 from txh2session._waiters import Waiters
 from txh2session.client import ClientSession
 from txh2session.errors import ErrorCode, Initiator, StreamRefused
@@ -92,7 +92,7 @@ class Keeper:
         See whether a server has said not long ago that it wants HTTP/1.1.
         """
         memory = self._memories.get(url)
-        if memory is None or self.seconds() >= memory.http1Until:
+        if memory is None or self.clock.seconds() >= memory.http1Until:
             return None
         return self.dialer.speaksHTTP1(url, deque())
 
@@ -126,10 +126,11 @@ class Keeper:
     # -----------------------------------------------------------------------------------------------------------------
     # For the origins
 
-    def seconds(self) -> float:
+    @property
+    def clock(self) -> Clock:
         """See L{OriginOwner<txh2session.pool._origin.OriginOwner>}."""
-        now: float = self.dialer.reactor.seconds()
-        return now
+        clock: Clock = self.dialer.reactor
+        return clock
 
     def again(self, request: PooledRequest) -> None:
         """See L{OriginOwner<txh2session.pool._origin.OriginOwner>}."""
@@ -204,7 +205,7 @@ class Keeper:
         )
 
     def _fallBack(self, url: WebURL, parked: deque[ParkedConnection], failure: Failure) -> Failure:
-        self._remember(url).http1Until = self.seconds() + _SPEAKS_HTTP1
+        self._remember(url).http1Until = self.clock.seconds() + _SPEAKS_HTTP1
         return Failure(self.dialer.speaksHTTP1(url, parked, failure.value))
 
     def _remember(self, url: WebURL) -> _Memory:
@@ -228,7 +229,7 @@ class Keeper:
 
     def idle(self, pooled: PooledSession) -> None:
         """See L{OriginOwner<txh2session.pool._origin.OriginOwner>}."""
-        pooled.idleSince = self.seconds()
+        pooled.idleSince = self.clock.seconds()
         self._serveWanting()
 
     def gone(self, pooled: PooledSession) -> None:

@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from txh2session._origins import WebURL
+from txh2session._timer import Clock
 from txh2session.client import ClientSession
 from txh2session.errors import ErrorCode, HTTP2Error, Initiator, StreamRefused
 from txh2session.pool._parking import ParkingFactory
@@ -27,6 +28,12 @@ class OriginOwner(Protocol):
 
     retries: int
     maxSessionsPerOrigin: int
+
+    @property
+    def clock(self) -> Clock:
+        """
+        Tells the time.
+        """
 
     def mayConnect(self, origin: OriginSessions) -> bool:
         """
@@ -93,11 +100,6 @@ class OriginOwner(Protocol):
         An origin has nothing left.
         """
 
-    def seconds(self) -> float:
-        """
-        The time.
-        """
-
 
 class OriginSessions:
     """
@@ -145,6 +147,8 @@ class OriginSessions:
         if request.avoid:
             self._again.add(request)
         self.dispatch()
+        if request.stream is None and not request.done:
+            request.wait()
 
     def _waitingAgain(self) -> set[PooledRequest]:
         """
@@ -226,7 +230,7 @@ class OriginSessions:
             # Somebody was refused by all there are: the last of them makes room for another.
             own[-1].close()
             return  # which came back here
-        if own and self.owner.seconds() < self._growAfter:
+        if own and self.owner.clock.seconds() < self._growAfter:
             return
         if own or any(request.ownOnly for request in self._waitingAgain()):
             self._connect()
@@ -282,7 +286,7 @@ class OriginSessions:
             self.stop(failure)
             return
         # What waits can wait for those that are there, unless none of them will do.
-        self._growAfter = self.owner.seconds() + 1.0
+        self._growAfter = self.owner.clock.seconds() + 1.0
         for request in self._waitingAgain():
             if not any(self._suits(request, each) for each in usable):
                 request.fail(Failure(failure.value))

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, TypeAlias
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from txh2session._timer import DelayedCall
 from txh2session.client import ClientSession, ClientStream
-from txh2session.errors import Ended, ErrorCode
+from txh2session.errors import Ended, ErrorCode, Initiator, StreamTimeout
 from txh2session.headers import Headers
 from txh2session.listeners import SessionListener, StreamListener
 from txh2session.session import Session
@@ -27,6 +28,8 @@ Body: TypeAlias = bytes | Callable[[ClientStream], object]
 _MISDIRECTED = 421
 _ANSWER_READ = 64 * 1024
 """How many bytes are taken of an answer that nobody gets, before the stream is reset."""
+_AT_ONCE = 0.001
+"""The seconds left for a request that has none left: 0 means for ever."""
 
 
 class PooledRequest:
@@ -41,8 +44,20 @@ class PooledRequest:
     """
 
     __slots__ = (
-        *("_begun", "avoid", "body", "done", "headers", "listeners", "misdirected", "number", "origin", "ownOnly"),
-        *("replay", "result", "retries", "stream"),
+        *(
+            "_begun",
+            "_ends",
+            "_late",
+            "_seconds",
+            "avoid",
+            "body",
+            "done",
+            "headers",
+            "listeners",
+            "misdirected",
+            "number",
+        ),
+        *("origin", "ownOnly", "replay", "result", "retries", "stream"),
     )
 
     def __init__(
@@ -53,7 +68,12 @@ class PooledRequest:
         body: Body | None,
         replay: Callable[[], bool] | None,
         listeners: Sequence[StreamListener],
+        seconds: float,
     ) -> None:
+        """
+        @param number: greater than those of the requests that came before.
+        @param seconds: how long it may take from now until its answer is whole; 0 for ever.
+        """
         self.number = number
         self.origin = origin
         self.headers = headers
@@ -67,6 +87,9 @@ class PooledRequest:
         self.misdirected = False
         self.done = False
         self._begun = False
+        self._seconds = seconds
+        self._ends = origin.owner.clock.seconds() + seconds if seconds else 0.0
+        self._late: DelayedCall | None = None
         self.result: Deferred[ClientStream] = Deferred(self._cancel)
 
     def __lt__(self, other: PooledRequest) -> bool:
@@ -77,6 +100,7 @@ class PooledRequest:
         if self.stream is not None:
             self.stream.close(ErrorCode.CANCEL)
         else:
+            self._waitedFor()
             self.origin.forgotten()
 
     def fail(self, failure: Failure) -> None:
@@ -85,7 +109,30 @@ class PooledRequest:
         """
         if not self.done:
             self.done = True
+            self._waitedFor()
             self.result.errback(failure)
+
+    def wait(self) -> None:
+        """
+        It cannot be sent yet.
+        """
+        if self._ends and self._late is None:
+            clock = self.origin.owner.clock
+            self._late = clock.callLater(max(self._ends - clock.seconds(), 0.0), self._waitedTooLong)
+
+    def _waitedFor(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    def _waitedTooLong(self) -> None:
+        self._late = None
+        self.done = True
+        self.origin.forgotten()
+        message = f"the request waited for a session for more than {self._seconds:g} seconds"
+        error = StreamTimeout(message, ErrorCode.CANCEL, Initiator.LOCAL, processed=False)
+        error.timeout = "request"
+        self.result.errback(Failure(error))
 
     def canGoAgain(self) -> bool:
         """
@@ -99,7 +146,9 @@ class PooledRequest:
         """
         Go out on a session.
         """
-        self.stream = stream = pooled.session.request(self.headers, endStream=self.body is None)
+        self._waitedFor()
+        left = max(self._ends - self.origin.owner.clock.seconds(), _AT_ONCE) if self._ends else 0.0
+        self.stream = stream = pooled.session.request(self.headers, endStream=self.body is None, timeout=left)
         if not stream.closed:
             pooled.streams += 1
             stream.addListener(pooled.streamWatch)
@@ -174,7 +223,7 @@ class PooledSession(SessionListener):
         self.origins = [home]
         self.streams = 0
         self.originsNamed = False
-        self.idleSince = home.owner.seconds()
+        self.idleSince = home.owner.clock.seconds()
         self.streamWatch = _StreamWatch(self)
         session.addListener(self)
 
