@@ -4,9 +4,9 @@ The client's side: L{ClientSession}, whose C{request()} makes a L{ClientStream}.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from twisted.internet.defer import Deferred
 
@@ -231,7 +231,7 @@ class ClientSession(Session):
         super().__init__(settings, limits, timeouts, listener, options)
         self.scheme = scheme
         self.authority = authority
-        self._pending: deque[ClientStream] = deque()
+        self._pending: OrderedDict[Stream, ClientStream] = OrderedDict()
         self._origins: dict[str, None] = {f"{scheme}://{authority}": None}
         self._giveUpConnecting: Callable[[], object] | None = None
 
@@ -280,7 +280,7 @@ class ClientSession(Session):
             stream._open()
             self._flush()
         else:
-            self._pending.append(stream)
+            self._pending[stream] = stream
         return stream
 
     def _refuse(self, stream: ClientStream) -> None:
@@ -299,8 +299,8 @@ class ClientSession(Session):
         stream._finish(ErrorCode.REFUSED_STREAM if self._error is None else ErrorCode.INTERNAL_ERROR, refused, refused)
 
     def _refusePending(self) -> None:
-        pending, self._pending = self._pending, deque()
-        for stream in pending:
+        pending, self._pending = self._pending, OrderedDict()
+        for stream in pending.values():
             self._refuse(stream)
 
     def _endStreams(self, code: int, error: Exception | None, *, keep: bool) -> None:
@@ -329,14 +329,14 @@ class ClientSession(Session):
         self._batch += 1
         try:
             while self._pending and self._engine.freeStreams():
-                self._pending.popleft()._open()
+                self._pending.popitem(last=False)[1]._open()
         finally:
             self._batch -= 1
         self._flush()
 
     def _streamDone(self, stream: Stream) -> None:
-        if stream.id is None and stream in self._pending:
-            self._pending.remove(cast(ClientStream, stream))
+        if stream.id is None:
+            self._pending.pop(stream, None)
         super()._streamDone(stream)
         self._openPending()
 
