@@ -168,7 +168,7 @@ class HTTP1Tests(SynchronousTestCase):
 
     def test_badAnswers(self) -> None:
         """
-        What is not HTTP/1.1 is no tunnel, and neither is a head without end.
+        What is not HTTP/1.1 is no tunnel, and neither is a head without end, or 1xx answers without end.
         """
         for answer in (
             b"SSH-2.0-OpenSSH\r\n\r\n",
@@ -177,6 +177,7 @@ class HTTP1Tests(SynchronousTestCase):
             b"HTTP/1.1 200 OK\r\nbad name: x\r\n\r\n",
             b"HTTP/1.1 999 No\r\n\r\n",
             b"HTTP/1.1 200 OK\r\nx: " + b"y" * 70_000,
+            b"HTTP/1.1 100 Continue\r\n\r\n" * 3_000,
         ):
             connecting, transport = self.connect()
             self.asking.dataReceived(answer)

@@ -30,7 +30,8 @@ from txh2session.pool._parking import Relay
 from txh2session.tunnel import TunnelRefused, answeredTunnel, authorityOf, connectThrough, hostName
 
 _HEAD: Final = 64 * 1024
-"""How many bytes the head of a proxy's answer may have."""
+"""How many bytes the head of a proxy's answer may have, those of 1xx answers before it included."""
+_END: Final = b"\r\n\r\n"
 _STATUS: Final = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})(?: [^\r\n]*)?")
 _FIELD: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\0\r\n]*?)[ \t]*")
 
@@ -44,7 +45,8 @@ class _Connect(Relay):
         self._request = request
         self._address = address
         self._factory = factory
-        self._head = b""
+        self._coming = bytearray()
+        self._headBytes = 0
         self._over = False
         self.opened: Deferred[IProtocol] = Deferred(self._cancel)
 
@@ -61,15 +63,19 @@ class _Connect(Relay):
         if self._taker is not None or self._over:
             super().dataReceived(data)
             return
-        self._head += data
+        looked = max(len(self._coming) - len(_END) + 1, 0)
+        self._coming += data
         while not self._over and self._taker is None:
-            head, end, rest = self._head.partition(b"\r\n\r\n")
-            if len(head) > _HEAD:
+            end = self._coming.find(_END, looked)
+            if self._headBytes + (len(self._coming) if end < 0 else end) > _HEAD:
                 self._refuse(TunnelRefused(f"the head of the proxy's answer has more than {_HEAD} bytes"))
-            elif not end:
+            elif end < 0:
                 return
             else:
-                self._head = rest
+                head = bytes(self._coming[:end])
+                del self._coming[: end + len(_END)]
+                self._headBytes += end + len(_END)
+                looked = 0
                 self._answered(head)
 
     def _answered(self, head: bytes) -> None:
@@ -96,7 +102,7 @@ class _Connect(Relay):
         if protocol is None:
             self._refuse(NoProtocol())
             return
-        rest, self._head = self._head, b""
+        rest, self._coming = bytes(self._coming), bytearray()
         self._taker = protocol
         protocol.makeConnection(self.transport)
         self.opened.callback(protocol)
