@@ -69,6 +69,18 @@ class Recorder:
         self._note("lost", reason.value)
 
 
+class Noting:
+    """
+    A producer that notes what it is told.
+    """
+
+    def __init__(self, log: list[str]) -> None:
+        self._log = log
+
+    def __getattr__(self, name: str) -> Callable[[], None]:
+        return lambda: self._log.append(name)
+
+
 class FactoryTests(SynchronousTestCase):
     """
     Both sides.
@@ -219,16 +231,8 @@ class FactoryTests(SynchronousTestCase):
         near, far, both = self.both()
         log: list[str] = []
 
-        class Producer:
-            """
-            Notes what it is told.
-            """
-
-            def __getattr__(self, name: str) -> Callable[[], None]:
-                return lambda: log.append(name)
-
         assert self.accepted is not None
-        far.transport.attachProducer(Producer())
+        far.transport.attachProducer(Noting(log))
         near.transport._webSocket.pauseProducing()
         while "pauseProducing" not in log:
             far.transport.sendBytesMessage(bytes(20_000))
@@ -239,6 +243,20 @@ class FactoryTests(SynchronousTestCase):
         far.transport.detachProducer()
         far.transport.sendBytesMessage(bytes(200_000))
         self.assertEqual(log, ["pauseProducing", "resumeProducing"])
+
+    def test_producerTooLate(self) -> None:
+        """
+        A producer that comes when it is over is told to stop, as other transports do.
+        """
+        near, far, both = self.both()
+        log: list[str] = []
+
+        far.transport.loseConnection()
+        far.transport.attachProducer(Noting(log))
+        near.transport._webSocket.abort()
+        both.pump()
+        near.transport.attachProducer(Noting(log))
+        self.assertEqual(log, ["stopProducing", "stopProducing"])
 
     def test_refused(self) -> None:
         """

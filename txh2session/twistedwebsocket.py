@@ -68,16 +68,20 @@ class _Bridge(WebSocketListener):
 
     # WebSocketTransport
 
-    def _do(self, what: Callable[[WebSocket], object]) -> None:
+    def _do(self, what: Callable[[WebSocket], object]) -> bool:
         """
         Do something unless it is over: as other transports, this one takes what comes after the end and drops it.
+
+        @return: whether it was done.
         """
         if self._webSocket is None:
             raise InvalidState("nothing can be sent before negotiationFinished()")
-        if not (self._losing or self._webSocket.closed):
-            result = what(self._webSocket)
-            if isinstance(result, Deferred):
-                result.addErrback(lambda _: None)  # connectionLost tells of the end
+        if self._losing or self._webSocket.closed:
+            return False
+        result = what(self._webSocket)
+        if isinstance(result, Deferred):
+            result.addErrback(lambda _: None)  # connectionLost tells of the end
+        return True
 
     def sendTextMessage(self, text: str) -> None:
         """
@@ -106,9 +110,10 @@ class _Bridge(WebSocketListener):
 
     def attachProducer(self, producer: IPushProducer) -> None:
         """
-        Have a producer paused while the peer does not take what is sent.
+        Have a producer paused while the peer does not take what is sent; when it is over, told to stop.
         """
-        self._do(lambda webSocket: webSocket.stream.registerProducer(producer, True))
+        if not self._do(lambda webSocket: webSocket.stream.registerProducer(producer, True)):
+            producer.stopProducing()
 
     def detachProducer(self) -> None:
         """
