@@ -53,7 +53,7 @@ FLOORS = (
             *("_life", "_told", "session"),
         },
     ),
-    ("connection", {"framelog", "protocol", "_certificates", "tls"}),
+    ("connection", {"framelog", "_turns", "protocol", "_certificates", "tls"}),
     ("roles", {"server", "serving", "client", "connecting"}),
     (
         "inside streams",

@@ -30,6 +30,7 @@ from zope.interface import implementer
 from txh2session._frames import PREFACE, recognise
 from txh2session._life import SessionLife
 from txh2session._timer import DelayedCall
+from txh2session._turns import Intake, Turns
 from txh2session.errors import ConnectFailed
 from txh2session.framelog import ConnectionLog, FrameLog
 from txh2session.settings import Timeouts
@@ -75,7 +76,11 @@ class HTTP2Protocol(Protocol):
         server: bool,
         http1: IProtocolFactory | None = None,
         frameLog: FrameLog | None = None,
+        turns: Turns | None = None,
     ) -> None:
+        """
+        @param turns: shared with the connections that are not to wait for this one.
+        """
         self._session = session
         self._timeouts = timeouts
         self._clock = clock
@@ -83,6 +88,7 @@ class HTTP2Protocol(Protocol):
         self._http1 = http1
         self._frameLog = frameLog
         self._frames: ConnectionLog | None = None
+        self._intake = Intake(self, turns or Turns())
         self._handedOver: Any = None
         self._encrypted = False
         self._connected = False
@@ -191,12 +197,25 @@ class HTTP2Protocol(Protocol):
         if self._closing:
             return
         if self._connected:
-            self._session.bytesReceived(data, self.seconds())
-            self._watchHeaders()
+            self._intake.received(data)
         elif self._handedOver is not None:
             self._handedOver.dataReceived(data)
         else:
             self._sniff(data)
+
+    def takeIn(self, data: bytes, now: float) -> None:
+        """See L{Taker<txh2session._turns.Taker>}."""
+        self._session.bytesReceived(data, now)
+        self._watchHeaders()
+
+    def pauseReading(self) -> None:
+        """See L{Taker<txh2session._turns.Taker>}."""
+        self.transport.pauseProducing()  # type: ignore[union-attr]
+
+    def resumeReading(self) -> None:
+        """See L{Taker<txh2session._turns.Taker>}."""
+        if not self._lost:
+            self.transport.resumeProducing()  # type: ignore[union-attr]
 
     def _watchHeaders(self) -> None:
         """
@@ -221,8 +240,7 @@ class HTTP2Protocol(Protocol):
             if len(start) < len(PREFACE):
                 return
             self._connect(start)
-            self._session.bytesReceived(start, self.seconds())
-            self._watchHeaders()
+            self._intake.received(start)
             return
         speaks = recognise(start)
         if self._http1 is not None and speaks == "HTTP/1":
@@ -300,6 +318,7 @@ class HTTP2Protocol(Protocol):
             return
         last = self._session.bytesToSend(0)
         self._closing = True
+        self._intake.drop()
         self._stop("_deadline")
         if last:
             self.transport.write(last)  # type: ignore[union-attr]
@@ -345,6 +364,7 @@ class HTTP2Protocol(Protocol):
     def abort(self) -> None:
         """See L{Link<txh2session._life.Link>}."""
         self._closing = True
+        self._intake.drop()
         self.transport.abortConnection()  # type: ignore[union-attr]
 
     def hangUp(self) -> None:
@@ -366,7 +386,10 @@ class HTTP2Protocol(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """See L{Protocol}."""
         self._lost = True
-        self._closing = True
+        closing, self._closing = self._closing, True
+        rest = self._intake.drop()
+        if rest and not closing:
+            self.takeIn(rest, self.seconds())
         self._stop("_deadline")
         self._stop("_headersCall")
         self._stop("_farewell")

@@ -25,6 +25,7 @@ from zope.interface import implementer
 from txh2session._handover import HandedOverLink, HTTP1Connection
 from txh2session._limits import Account
 from txh2session._origins import originsOf
+from txh2session._turns import Turns
 from txh2session._waiters import Waiters
 from txh2session.errors import InvalidSetting, InvalidState
 from txh2session.framelog import FrameLog, checkFrameLog
@@ -108,6 +109,7 @@ class Server(Factory):
         self._full = False
         self.frameLog = checkFrameLog(frameLog)
         self.sessions: set[ServerSession] = set()
+        self._turns = Turns()
         self._http1Connections: set[HTTP1Connection] = set()
         self._ports: list[IListeningPort] = []
         self._closing = False
@@ -132,7 +134,11 @@ class Server(Factory):
         session = ServerSession(self)
         self.sessions.add(session)
         protocol = HTTP2Protocol(
-            session, self.timeouts, self.clock, server=True, http1=self.http1, frameLog=self.frameLog
+            *(session, self.timeouts, self.clock),
+            server=True,
+            http1=self.http1,
+            frameLog=self.frameLog,
+            turns=self._turns,
         )
         protocol.factory = self
         return protocol
