@@ -23,6 +23,8 @@ class MessageRules(StreamRules):
     Judges messages and tells the owner of those that count.
     """
 
+    __slots__ = ()
+
     def _wrap(self, fields: Iterable[Field]) -> Headers:
         """
         Make a received list ours, if it is not too long.

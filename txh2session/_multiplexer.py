@@ -142,6 +142,20 @@ class _SlimSettings(H2Settings):
                 table[key] = _Values(values)
 
 
+_CONFIGURATIONS: Final = {
+    client: H2Configuration(
+        client_side=client,
+        header_encoding=None,
+        validate_outbound_headers=False,
+        normalize_outbound_headers=False,
+        validate_inbound_headers=False,
+        normalize_inbound_headers=False,
+    )
+    for client in (False, True)
+}
+"""What h2 leaves to us, on servers and on clients."""
+
+
 class _PaddingConnection(_Connection):
     """
     The same, whose HEADERS and PUSH_PROMISE frames are padded; DATA is not h2's to send.
@@ -164,6 +178,15 @@ class Multiplexer(FrameRules):
     """
     One HTTP/2 connection.  See L{Engine<txh2session._engine.Engine>} for the verbs.
     """
+
+    __slots__ = (
+        "_conn",
+        "_connectionFixed",
+        "_creditGiven",
+        "_outlet",
+        "_seconds",
+        "_tuner",
+    )
 
     def __init__(
         self,
@@ -193,29 +216,12 @@ class Multiplexer(FrameRules):
         self._creditGiven = 0.0
         self._connectionFixed = False
         self._seconds: Callable[[], float] = float
-        self._events: dict[type[Event], Callable[[Any], None]] = {
-            RequestReceived: self._requestReceived,
-            ResponseReceived: self._responseReceived,
-            InformationalResponseReceived: self._informationReceived,
-            TrailersReceived: self._trailersReceived,
-            WindowUpdated: self._windowUpdated,
-            PushedStreamReceived: self._pushReceived,
-            StreamReset: self._streamReset,
-            **dict.fromkeys(IGNORED_EVENTS, self._ignored),
-        }
 
     def _makeConnection(self, settings: Settings) -> _Connection:
         """
         Set h2 up so that it never enforces a setting the peer may not know yet: its own limits are out of reach.
         """
-        configuration = H2Configuration(
-            client_side=self._client,
-            header_encoding=None,
-            validate_outbound_headers=False,
-            normalize_outbound_headers=False,
-            validate_inbound_headers=False,
-            normalize_inbound_headers=False,
-        )
+        configuration = _CONFIGURATIONS[self._client]
         if self._options.padding:
             conn: _Connection = _PaddingConnection(configuration)
             conn.padding = self._options.padding  # type: ignore[attr-defined]
@@ -290,7 +296,7 @@ class Multiplexer(FrameRules):
                 raise ConnectionFault(ErrorCode.COMPRESSION_ERROR, str(error)) from error
             raise StreamFault(errorCodeOf(error), str(error)) from error
         for event in events:
-            self._events[event.__class__](event)
+            EVENTS[event.__class__](self, event)
 
     def _undoTermination(self, state: Any) -> None:
         """
@@ -707,3 +713,16 @@ def errorCodeOf(error: H2Error) -> ErrorCode:
     """
     code = getattr(error, "error_code", ErrorCodes.PROTOCOL_ERROR)
     return ErrorCode(int(code))
+
+
+EVENTS: Final[dict[type[Event], Callable[[Multiplexer, Any], None]]] = {
+    RequestReceived: Multiplexer._requestReceived,
+    ResponseReceived: Multiplexer._responseReceived,
+    InformationalResponseReceived: Multiplexer._informationReceived,
+    TrailersReceived: Multiplexer._trailersReceived,
+    WindowUpdated: Multiplexer._windowUpdated,
+    PushedStreamReceived: Multiplexer._pushReceived,
+    StreamReset: Multiplexer._streamReset,
+    **dict.fromkeys(IGNORED_EVENTS, Multiplexer._ignored),
+}
+"""What takes each of h2's events."""

@@ -31,6 +31,8 @@ class FrameRules(MessageRules):
     Judges what a peer sends and tells the owner what of it counts.
     """
 
+    __slots__ = ("_prefaceTaken",)
+
     def __init__(
         self,
         owner: EngineOwner,
@@ -42,37 +44,22 @@ class FrameRules(MessageRules):
     ) -> None:
         super().__init__(owner, client, settings, limits, options, account)
         self._prefaceTaken = False
-        self._frames: dict[int, Callable[[int, int, bytes], None]] = {
-            frames.DATA: self._dataFrame,
-            frames.HEADERS: self._headersFrame,
-            frames.PRIORITY: self._priorityFrame,
-            frames.RST_STREAM: self._resetFrame,
-            frames.SETTINGS: self._settingsFrame,
-            frames.PUSH_PROMISE: self._pushPromiseFrame,
-            frames.PING: self._pingFrame,
-            frames.GOAWAY: self._goAwayFrame,
-            frames.WINDOW_UPDATE: self._windowUpdateFrame,
-            frames.ALTSVC: self._altSvcFrame,
-            frames.ORIGIN: self._originFrame,
-            frames.PRIORITY_UPDATE: self._priorityUpdateFrame,
-        }
 
     def receive(self, data: bytes, now: float) -> None:
         """See L{Engine}."""
         if self._stopped:
             return
         self._now = now
-        handlers = self._frames
         try:
             for kind, flags, streamID, raw in self._splitter.feed(data):
                 self.framesReceived += 1
                 first, self._prefaceTaken = not self._prefaceTaken, True
-                handler = handlers.get(kind)
+                handler = _HANDLERS.get(kind)
                 if handler is None:
                     self._spendControl()  # an unknown frame is ignored (RFC 9113 section 5.5), not free
                 else:
                     try:
-                        handler(flags, streamID, raw)
+                        handler(self, flags, streamID, raw)
                     except StreamFault as fault:
                         self._resetForFault(streamID, fault)
                 if self._stopped:
@@ -434,3 +421,20 @@ class FrameRules(MessageRules):
         origins = frames.readOrigins(raw)
         if origins is not None:
             self._owner.originReceived(origins)
+
+
+_HANDLERS: Final[dict[int, Callable[[FrameRules, int, int, bytes], None]]] = {
+    frames.DATA: FrameRules._dataFrame,
+    frames.HEADERS: FrameRules._headersFrame,
+    frames.PRIORITY: FrameRules._priorityFrame,
+    frames.RST_STREAM: FrameRules._resetFrame,
+    frames.SETTINGS: FrameRules._settingsFrame,
+    frames.PUSH_PROMISE: FrameRules._pushPromiseFrame,
+    frames.PING: FrameRules._pingFrame,
+    frames.GOAWAY: FrameRules._goAwayFrame,
+    frames.WINDOW_UPDATE: FrameRules._windowUpdateFrame,
+    frames.ALTSVC: FrameRules._altSvcFrame,
+    frames.ORIGIN: FrameRules._originFrame,
+    frames.PRIORITY_UPDATE: FrameRules._priorityUpdateFrame,
+}
+"""What judges each type of frame."""

@@ -42,6 +42,35 @@ class StreamRules:
     @ivar remoteSettings: the peer's, as last received.
     """
 
+    __slots__ = (
+        "_account",
+        "_announced",
+        "_client",
+        "_controls",
+        "_credit",
+        "_earlyPriorities",
+        "_goAwayLast",
+        "_lastProcessed",
+        "_limits",
+        "_lost",
+        "_now",
+        "_options",
+        "_owed",
+        "_owner",
+        "_refused",
+        "_resets",
+        "_splitter",
+        "_stopped",
+        "_streamWindow",
+        "_streams",
+        "_strictBlanks",
+        "_table",
+        "_wrapped",
+        "framesReceived",
+        "localSettings",
+        "remoteSettings",
+    )
+
     def __init__(
         self,
         owner: EngineOwner,
