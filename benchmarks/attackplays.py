@@ -69,7 +69,7 @@ class Attack(NamedTuple):
     @ivar figures: the numbers of the figures to reach that it is about.
     @ivar cpu: seconds of CPU it may cost the server, or L{None} where it asks for work that is done.
     @ivar memory: bytes by which the server may grow while it lasts.
-    @ivar disturbs: whether it is work that the neighbours have to share the processor with.
+    @ivar alone: whether it gets a server of its own, so that what others left behind does not hide what it takes.
     @ivar slow: whether it takes longer than a quick run has.
     """
 
@@ -78,7 +78,7 @@ class Attack(NamedTuple):
     play: Play
     cpu: float | None
     memory: int | None
-    disturbs: bool
+    alone: bool
     slow: bool
 
 
@@ -87,7 +87,7 @@ ATTACKS: dict[str, Attack] = {}
 
 
 def attack(
-    figures: str, cpu: float | None = 0.5, memory: int | None = None, disturbs: bool = False, slow: bool = False
+    figures: str, cpu: float | None = 0.5, memory: int | None = None, alone: bool = False, slow: bool = False
 ) -> Callable[[Play], Play]:
     """
     Enter an attack into the table.
@@ -95,7 +95,7 @@ def attack(
 
     def enter(play: Play) -> Play:
         name = play.__name__  # type: ignore[attr-defined]
-        ATTACKS[name] = Attack(name, figures, play, cpu, memory, disturbs, slow)
+        ATTACKS[name] = Attack(name, figures, play, cpu, memory, alone, slow)
         return play
 
     return enter
@@ -354,7 +354,7 @@ async def malformedBesideADownload(target: Target, say: Callable[[str], None]) -
     ]
 
 
-@attack("5", cpu=None, disturbs=True)
+@attack("5", cpu=None, alone=True)
 async def oneByteData(target: Target, say: Callable[[str], None]) -> list[Check]:
     """
     An upload in frames of one byte each: honest, and dear.
@@ -396,7 +396,7 @@ async def _stalled(target: Target, window: int) -> list[Check]:
     return [Check("connections", "live", str(alive), alive)]
 
 
-@attack("6", cpu=None, memory=100 * MIB, disturbs=True)
+@attack("6", cpu=None, memory=100 * MIB, alone=True)
 async def downloadsWindowShut(target: Target, say: Callable[[str], None]) -> list[Check]:
     """
     100 downloads of 1 MiB to each of 20 peers whose windows are shut.
@@ -404,7 +404,7 @@ async def downloadsWindowShut(target: Target, say: Callable[[str], None]) -> lis
     return await _stalled(target, 0)
 
 
-@attack("6", cpu=None, memory=100 * MIB, disturbs=True)
+@attack("6", cpu=None, memory=100 * MIB, alone=True)
 async def downloadsWindowSmall(target: Target, say: Callable[[str], None]) -> list[Check]:
     """
     The same to peers that open the windows of streams, and not the connection's.
@@ -412,7 +412,7 @@ async def downloadsWindowSmall(target: Target, say: Callable[[str], None]) -> li
     return await _stalled(target, 65535)
 
 
-@attack("6", cpu=None, memory=16 * MIB, disturbs=True)
+@attack("6", cpu=None, memory=16 * MIB, alone=True)
 async def socketNotRead(target: Target, say: Callable[[str], None]) -> list[Check]:
     """
     20 peers with open windows that do not read their sockets.
@@ -472,7 +472,7 @@ async def _upload(target: Target, streams: int) -> int:
     return sent
 
 
-@attack("6", cpu=None, memory=40 * MIB, disturbs=True)
+@attack("6", cpu=None, memory=40 * MIB, alone=True)
 async def uploadsUnread(target: Target, say: Callable[[str], None]) -> list[Check]:
     """
     20 connections with an upload each that nobody reads.
@@ -481,7 +481,7 @@ async def uploadsUnread(target: Target, say: Callable[[str], None]) -> list[Chec
     return [Check("taken of each", "at most 1 MiB", f"{max(sent) / MIB:.2f} MiB", 0 < max(sent) <= MIB)]
 
 
-@attack("6", cpu=None, memory=40 * MIB, disturbs=True)
+@attack("6", cpu=None, memory=40 * MIB, alone=True)
 async def hundredUploadsUnread(target: Target, say: Callable[[str], None]) -> list[Check]:
     """
     One connection with a hundred uploads that nobody reads: up to C{Limits.unreadBytes} and one window of the connection,
@@ -491,7 +491,7 @@ async def hundredUploadsUnread(target: Target, say: Callable[[str], None]) -> li
     return [Check("taken", "at most 32 MiB", f"{sent / MIB:.2f} MiB", sent <= 32 * MIB)]
 
 
-@attack("6, 13", cpu=None, disturbs=True)
+@attack("6, 13", cpu=None, alone=True)
 async def idleSessions(target: Target, say: Callable[[str], None]) -> list[Check]:
     """
     1,000 sessions that have asked once and are silent since.
@@ -513,7 +513,7 @@ async def idleSessions(target: Target, say: Callable[[str], None]) -> list[Check
     return [Check("answered", str(number), str(answered), answered == number)]
 
 
-@attack("13", cpu=None, memory=64 * MIB, disturbs=True)
+@attack("13", cpu=None, memory=64 * MIB, alone=True)
 async def honestCrowd(target: Target, say: Callable[[str], None]) -> list[Check]:
     """
     1,000 clients that connect, and ask all at once.
@@ -540,7 +540,7 @@ async def honestCrowd(target: Target, say: Callable[[str], None]) -> list[Check]
     ]
 
 
-@attack("14", cpu=None, disturbs=True)
+@attack("14", cpu=None, alone=True)
 async def manyRequests(target: Target, say: Callable[[str], None]) -> list[Check]:
     """
     Very many requests over 100 connections, every tenth of them reset.
@@ -643,7 +643,7 @@ async def slowPeers(target: Target, say: Callable[[str], None]) -> list[Check]:
     return list(await asyncio.gather(silent(), preface(), first(), acknowledgement(), dripping(), idle(), stalled()))
 
 
-@attack("12", cpu=None, memory=20 * MIB, disturbs=True)
+@attack("12", cpu=None, memory=20 * MIB, alone=True)
 async def mutatedFrames(target: Target, say: Callable[[str], None]) -> list[Check]:
     """
     Connections whose frames are damaged.
