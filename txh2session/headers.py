@@ -358,6 +358,8 @@ def requestHeaders(headers: HeadersLike, scheme: bytes, authority: bytes, strict
 
     @raise InvalidHeader: if it may not be sent as a request.
     """
+    if isinstance(headers, _RequestHeaders):
+        return headers
     given = _given(headers, strict)
     pseudo: dict[bytes, bytes] = {}
     plain: list[Field] = []
@@ -381,9 +383,17 @@ def requestHeaders(headers: HeadersLike, scheme: bytes, authority: bytes, strict
         checkTarget(pseudo, host, True)
     except MalformedMessage as malformed:
         raise InvalidHeader(str(malformed)) from None
-    return Headers.received(
+    return _RequestHeaders.received(
         [(name, pseudo[name]) for name in _REQUEST_ORDER if name in pseudo] + plain, given.sensitive
     )
+
+
+class _RequestHeaders(Headers):
+    """
+    A header list that is complete and has been checked: a pool does so before it knows the session that sends it.
+    """
+
+    __slots__ = ()
 
 
 _REQUEST_ORDER: Final = (b":method", b":authority", b":scheme", b":path", b":protocol")
