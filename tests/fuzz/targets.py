@@ -184,7 +184,10 @@ class _App(SessionListener, StreamListener):
             elif what == 6:
                 stream.close(8)
             elif what == 7:
-                stream.end(trailers={"x": "y"})
+                request = stream.sentHeaders if isClient else stream.headers
+                stream.end(
+                    trailers=None if request.method == "CONNECT" else {"x": "y"}
+                )  # a tunnel has none, and says so
             elif what == 8 and not isClient:
                 stream.respond({":status": 204})
 
