@@ -4,13 +4,16 @@ L{txh2session._turns}: no connection keeps the others waiting for long, and none
 
 from __future__ import annotations
 
+from itertools import cycle
 from typing import Any
 
 from hyperframe.frame import HeadersFrame
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from txh2session import ErrorCode, Headers, Server, ServerStream, SessionError
+from txh2session import ErrorCode, Headers, Server, ServerStream, SessionError, Settings
 from txh2session.testing import FramePeer
 
 
@@ -267,3 +270,50 @@ class TurnsTests(SynchronousTestCase):
             peer.send(peer.data(1, bytes(16_384)))
         self.assertEqual(pieces[-2:], [16_393] * 2)
         self.assertFalse(peer.transport.readingPaused)
+
+
+class AnyInputTests(SynchronousTestCase):
+    """
+    Whatever comes, in whatever reads, however long each thing takes.
+    """
+
+    @given(
+        st.lists(st.integers(0, 3000), min_size=1, max_size=30),
+        st.lists(st.integers(1, 20_000), max_size=30),
+        st.lists(st.sampled_from([0.0, 0.000_05, 0.000_5, 0.005]), min_size=1, max_size=10),
+        st.lists(st.booleans(), min_size=1, max_size=10),
+    )
+    def test_whole(self, sizes: list[int], reads: list[int], costs: list[float], turns: list[bool]) -> None:
+        """
+        Everything is taken in, once and in order, and the transport is read again in the end.
+
+        @param sizes: bytes of the requests' bodies.
+        @param reads: bytes of the reads, the last for the rest.
+        @param costs: seconds that requests take.
+        @param turns: whether the reactor goes round after a read.
+        """
+        clock = PassingClock()
+        taken: list[tuple[str | None, bytes]] = []
+
+        def work(stream: ServerStream, headers: Headers) -> None:
+            clock.rightNow += next(cost)
+            stream.read().addCallback(lambda body: taken.append((headers.path, body)))
+
+        cost = cycle(costs)
+        peer = FramePeer.toServer(Server(work, clock=clock, settings=Settings(maxConcurrentStreams=1000)))
+        frames: list[Any] = []
+        for number, size in enumerate(sizes):
+            stream = 2 * number + 1
+            frames += [peer.post(stream, f"/{number}"), peer.data(stream, bytes([number]) * size, end=True)]
+        rest = b"".join(frame.serialize() for frame in frames)
+        for size, turn in zip(reads, cycle(turns), strict=False):
+            peer.sendBytes(rest[:size])
+            rest = rest[size:]
+            if turn:
+                clock.once()
+        peer.sendBytes(rest)
+        for _ in range(200):
+            clock.once()
+        self.assertEqual(taken, [(f"/{number}", bytes([number]) * size) for number, size in enumerate(sizes)])
+        self.assertFalse(peer.transport.readingPaused)
+        peer.close()
