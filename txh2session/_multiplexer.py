@@ -442,7 +442,7 @@ class Multiplexer(FrameRules):
     def freeStreams(self) -> int:
         """See L{Engine}."""
         limit = self.remoteSettings.maxConcurrentStreams
-        if not self._prefaceTaken:
+        if not self.framesReceived:
             limit = min(limit, self._limits.assumedConcurrentStreams)
         return max(limit - self._table.localCount, 0)
 

@@ -12,16 +12,14 @@ from collections.abc import Callable
 from typing import Final
 
 from txh2session import _frames as frames
-from txh2session._engine import EngineOwner
 from txh2session._frames import ConnectionFault, OtherProtocol
-from txh2session._limits import Account
 from txh2session._messagerules import MessageRules
 from txh2session._priority import Priority, parsePriority
 from txh2session._streamrules import StreamFault
 from txh2session._streams import Record
 from txh2session.constants import SettingID
 from txh2session.errors import ErrorCode, Initiator
-from txh2session.settings import Limits, Options, SettingFault, Settings, applyReceived, unpackEntries
+from txh2session.settings import SettingFault, applyReceived, unpackEntries
 
 _RESERVED: Final = 0x80000000
 
@@ -31,19 +29,7 @@ class FrameRules(MessageRules):
     Judges what a peer sends and tells the owner what of it counts.
     """
 
-    __slots__ = ("_prefaceTaken",)
-
-    def __init__(
-        self,
-        owner: EngineOwner,
-        client: bool,
-        settings: Settings,
-        limits: Limits,
-        options: Options,
-        account: Account,
-    ) -> None:
-        super().__init__(owner, client, settings, limits, options, account)
-        self._prefaceTaken = False
+    __slots__ = ()
 
     def receive(self, data: bytes, now: float) -> None:
         """See L{Engine}."""
@@ -53,7 +39,6 @@ class FrameRules(MessageRules):
         try:
             for kind, flags, streamID, raw in self._splitter.feed(data):
                 self.framesReceived += 1
-                first, self._prefaceTaken = not self._prefaceTaken, True
                 handler = _HANDLERS.get(kind)
                 if handler is None:
                     self._spendControl()  # an unknown frame is ignored (RFC 9113 section 5.5), not free
@@ -64,7 +49,7 @@ class FrameRules(MessageRules):
                         self._resetForFault(streamID, fault)
                 if self._stopped:
                     return
-                if first:
+                if self.framesReceived == 1:
                     self._owner.prefaceReceived()
             if self._lost:
                 self._giveLost()
