@@ -26,7 +26,7 @@ class Room:
     """
 
     def __init__(self):
-        self.members = {}
+        self.members = []
 
     async def enter(self, stream, headers):
         """
@@ -39,19 +39,19 @@ class Room:
         if member is None:
             return
         name = headers.path.removeprefix("/")
-        self.members[name] = member
+        self.members.append(member)
         try:
             async for message in member:
                 self.tell(f"{name}: {message}")
         finally:
-            del self.members[name]
+            self.members.remove(member)
             self.tell(f"{name} has gone")
 
     def tell(self, text):
         """
         Tell everybody, but wait for nobody.
         """
-        for member in list(self.members.values()):
+        for member in list(self.members):
             if member.stream.bufferSize > SLOW:
                 member.abort()
             else:
