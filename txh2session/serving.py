@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeAlias
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.interfaces import (
     IAddress,
     IListeningPort,
@@ -200,7 +200,7 @@ class Server(Factory):
         for connection in list(self._http1Connections):
             connection.close(grace)
         if first:
-            stopped = gatherResults([_stop(port) for port in ports], consumeErrors=True)
+            stopped = gatherResults([maybeDeferred(port.stopListening) for port in ports], consumeErrors=True)
             stopped.addBoth(self._portsStopped)
         return self._closedWaiters.when()
 
@@ -229,15 +229,3 @@ class Server(Factory):
     def _handedOverLost(self, connection: HTTP1Connection) -> None:
         self._http1Connections.discard(connection)
         self._closeIfEmpty()
-
-
-def _stop(port: IListeningPort) -> Deferred[Any]:
-    """
-    Stop a port, whose C{stopListening} may return nothing.
-    """
-    stopped = port.stopListening()
-    if isinstance(stopped, Deferred):
-        return stopped
-    done: Deferred[Any] = Deferred()
-    done.callback(None)
-    return done
